@@ -1,0 +1,53 @@
+"""What goes wrong, as the user sees it: every failure has an exit code and says in at most a few lines what to do."""
+
+from collections.abc import Sequence
+
+DONE, JOB_FAILED, BAD_INPUT, BAD_CHECKPOINT, NON_FINITE, MACHINE, OUR_FAULT = 0, 1, 2, 3, 4, 5, 70
+INTERRUPTED, SECOND_INTERRUPT = 75, 130
+
+
+class Failure(Exception):
+    """An expected failure. Its text is for the user and names option, file or line, what is allowed, what to type."""
+
+    code = BAD_INPUT
+
+
+class BadOption(Failure):
+    """An option or a combination of options that cannot work."""
+
+
+class BadInput(Failure):
+    """A file of the user's that cannot be used as it is."""
+
+    shown = 3
+
+    @classmethod
+    def of(cls, problems: Sequence[str]) -> "BadInput":
+        """One failure from many problems: the first three in words, the others as a count."""
+        rest = len(problems) - cls.shown
+        more = [f"... and {rest} more problem{'s' if rest > 1 else ''} like these"] if rest > 0 else []
+        return cls("\n".join([*problems[: cls.shown], *more]))
+
+
+class BadCheckpoint(Failure):
+    """A checkpoint or run folder that is damaged, or that belongs to another run."""
+
+    code = BAD_CHECKPOINT
+
+
+class NonFinite(Failure):
+    """Loss or gradient became NaN or infinite."""
+
+    code = NON_FINITE
+
+
+class MachineFault(Failure):
+    """The machine is in the way: disk, permission, memory, device, or a hub out of reach."""
+
+    code = MACHINE
+
+
+class Interrupted(BaseException):
+    """A signal asked the run to stop; the checkpoint is written. Not an Exception: it ends a whole sweep."""
+
+    code = INTERRUPTED
