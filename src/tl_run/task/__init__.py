@@ -1,0 +1,12 @@
+"""The kinds of task. A kind reads examples, encodes and collates them, and knows its loss, metrics and head."""
+
+from importlib import import_module
+from typing import Any
+
+KINDS = {"classification": "tl_run.task.classification:Classification"}
+
+
+def load(options: Any) -> Any:
+    """The task for its checked options."""
+    module, name = KINDS[options.kind].split(":")
+    return getattr(import_module(module), name)(options)

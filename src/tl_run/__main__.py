@@ -1,0 +1,5 @@
+"""`python -m tl_run` is `tl-run`."""
+
+from tl_run.cli import main
+
+main()

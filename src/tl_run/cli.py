@@ -1,0 +1,123 @@
+"""The command `tl-run`: Hydra composes, job.py runs, and every outcome has its exit code. No torch is imported here."""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from tl_run import errors
+from tl_run.config import check, messages
+
+
+def main() -> None:
+    """Entry point of `tl-run`."""
+    # OpenMP threads that spin make a job 18 times slower beside one busy neighbour; must be set before torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    sys.exit(outcome(lambda: _compose_and_run(sys.argv[1:])))
+
+
+def outcome(command: Callable[[], None]) -> int:
+    """Run a command and turn whatever it raises into a message on stderr and an exit code."""
+    try:
+        command()
+    except errors.Failure as failure:
+        say("error", str(failure))
+        return failure.code
+    except errors.Interrupted as interrupted:
+        say("interrupted", str(interrupted))
+        return interrupted.code
+    except KeyboardInterrupt:
+        return errors.SECOND_INTERRUPT
+    except BrokenPipeError:  # the reader of our output has gone: tl-run ... | head
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return errors.DONE
+    except SystemExit as stop:  # argparse and Hydra's own --help
+        return stop.code if isinstance(stop.code, int) else errors.BAD_INPUT
+    except Exception as problem:
+        if words := messages.explain(problem):
+            say("error", words)
+            return errors.BAD_INPUT
+        say("error", f"a fault of tl-run itself: {type(problem).__name__}: {problem}\n  traceback: {_log(problem)}")
+        return errors.OUR_FAULT
+    return errors.DONE
+
+
+def say(kind: str, words: str) -> None:
+    """Print to stderr; control characters from data never reach the terminal."""
+    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in words)
+    print(f"{kind}: {shown}", file=sys.stderr, flush=True)
+
+
+def _log(problem: Exception) -> Path:
+    folder = Path(getattr(problem, "run_folder", None) or tempfile.gettempdir())
+    path = folder / "tl-run.log"
+    text = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{''.join(traceback.format_exception(problem))}\n"
+    if os.environ.get("TL_DEBUG"):
+        print(text, file=sys.stderr)
+    try:
+        with path.open("a", encoding="utf-8") as log:
+            log.write(text)
+    except OSError as reason:
+        return Path(f"not written ({reason}); set TL_DEBUG=1 to see it")
+    return path
+
+
+def _compose_and_run(arguments: list[str]) -> None:
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf import DictConfig
+
+    check.register_resolvers()
+    failed: list[Exception] = []
+
+    def run(config: DictConfig) -> float | None:
+        from tl_run.job import job
+
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return job(config)
+        try:
+            return job(config)
+        except Exception as problem:  # Hydra would print a line of its own before passing it on
+            failed.append(problem)
+            return None
+
+    sys.argv = [sys.argv[0], *translate(arguments)]
+    # With full errors Hydra raises instead of printing, and `explain` can find the nearest name.
+    full = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(version_base="1.3", config_path=str(messages.folder()), config_name="run")(run)()
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR")
+        if full is not None:
+            os.environ["HYDRA_FULL_ERROR"] = full
+    if failed:
+        raise failed[0]
+
+
+def translate(arguments: list[str]) -> list[str]:
+    """What Hydra does not know: `--plan`, a run folder named by `resume=`, and a list as a group's choice (refused)."""
+    known = [a for a in arguments if a != "--plan"] + (["plan=true"] if "--plan" in arguments else [])
+    for argument in known:
+        group, _, value = argument.partition("=")
+        if group in check.GROUPS and value.startswith("["):
+            choices = value.strip("[]").split(",")
+            raise errors.BadOption(
+                f"{group}={value}: one {group} a run, and Hydra would melt these into one without a word. Type\n"
+                f"  tl-run {group}={choices[0].strip()}    or, for one run each:    tl-run -m {group}={value.strip('[]')}"
+            )
+        if group == "resume" and value not in ("", "null"):
+            folder = value.strip("'\"").rstrip("/")
+            if not (Path(folder) / "config.yaml").is_file():
+                raise errors.BadOption(f"resume={folder}: no run lies there (a run folder holds config.yaml)")
+            quoted = re.sub(r"(['\\])", r"\\\1", folder)
+            known = [f"resume='{quoted}'" if a == argument else a for a in known] + [f"hydra.run.dir='{quoted}'"]
+            break
+    return known

@@ -1,0 +1,1 @@
+"""From the user's words to one typed, checked Run; nothing here imports torch."""

@@ -1,0 +1,65 @@
+"""Hydra's complaints in the user's words: which option, what exists, what was probably meant."""
+
+import re
+from pathlib import Path
+
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from tl_run.config.check import GROUPS
+from tl_run.config.names import did_you_mean
+
+
+def folder() -> Path:
+    """Where the YAML files are: inside the wheel, or beside src in a checkout."""
+    packed = Path(__file__).resolve().parents[1] / "configs"
+    return packed if packed.is_dir() else Path(__file__).resolve().parents[3] / "configs"
+
+
+def explain(problem: Exception) -> str | None:
+    """One to three lines for what Hydra raised while composing, or None when it is none of its composition errors."""
+    if isinstance(problem, MissingConfigException):
+        return _no_choice(problem)
+    if isinstance(problem, OverrideParseException):
+        line = str(problem).splitlines()[0]
+        return f"'{problem.override}' cannot be read as option=value: {line}\n" + (
+            "  put quotes around special characters: 'task.train=\"my file.csv\"'"
+        )
+    if isinstance(problem, ConfigCompositionException):
+        return _no_option(problem)
+    if isinstance(problem, OmegaConfBaseException):
+        return f"{problem.full_key or 'config'}: {str(problem).splitlines()[0]}"
+    return None
+
+
+def _no_choice(problem: MissingConfigException) -> str:
+    found = re.search(r"'([^']+)'", str(problem))
+    group, _, choice = (problem.missing_cfg_file or (found.group(1) if found else "")).rpartition("/")
+    choices = sorted(problem.options or [])
+    if not group:
+        return str(problem).splitlines()[0]
+    return (
+        f"there is no {group} named '{choice}'.{did_you_mean(choice, choices)}\n"
+        f"  {group} is one of: {', '.join(choices) or '(none)'}"
+    )
+
+
+def _no_option(problem: ConfigCompositionException) -> str:
+    cause = problem.__cause__
+    first = str(problem).splitlines()[0]
+    ambiguous = re.search(r"Ambiguous value for argument '([^'=]+)=([^']+)'", str(problem))
+    if ambiguous:
+        name, value = ambiguous.groups()
+        return f"{name}={value} is a sweep of several values: type tl-run -m {name}={value}"
+    group = re.search(r"Could not override '([^'@=]+)(?:@\w*)?'", first)
+    key = getattr(cause, "full_key", None) or (group.group(1) if group else "")
+    if not key:
+        return first
+    parent = getattr(cause, "parent_node", None)
+    within = key.rpartition(".")[0]
+    known = [f"{within}.{name}" if within else str(name) for name in (parent.keys() if parent is not None else GROUPS)]
+    if not within:
+        known = [*dict.fromkeys([*known, *GROUPS])]
+    near = did_you_mean(key, known, aliases=True)
+    options = f"\n  {within} has: {', '.join(name.rpartition('.')[2] for name in known)}" if within and known else ""
+    return f"there is no option '{key}'.{near}{options}"

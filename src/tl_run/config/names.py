@@ -1,0 +1,64 @@
+"""Did you mean: the names users type by mistake, or know from Hugging Face, and what they are called here."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+ALIASES = {
+    "learning_rate": "optimizer.lr",
+    "lr": "optimizer.lr",
+    "num_train_epochs": "training.epochs",
+    "epochs": "training.epochs",
+    "max_steps": "training.max_steps",
+    "per_device_train_batch_size": "training.batch_size",
+    "train_batch_size": "training.batch_size",
+    "batch_size": "training.batch_size",
+    "per_device_eval_batch_size": "training.eval_batch_size",
+    "gradient_accumulation_steps": "training.micro_batch_size",
+    "max_grad_norm": "training.clip",
+    "logging_steps": "training.log_every",
+    "eval_steps": "training.eval_every",
+    "eval_strategy": "training.eval_every",
+    "evaluation_strategy": "training.eval_every",
+    "save_steps": "training.checkpoint_every",
+    "save_total_limit": "training.keep_checkpoints",
+    "early_stopping_patience": "training.early_stopping.patience",
+    "weight_decay": "optimizer.weight_decay",
+    "warmup_ratio": "optimizer.warmup",
+    "warmup_steps": "optimizer.warmup",
+    "lr_scheduler_type": "optimizer.schedule",
+    "optim": "optimizer",
+    "fp16": "hardware.precision=fp16",
+    "bf16": "hardware.precision=bf16",
+    "no_cuda": "hardware=cpu",
+    "use_cpu": "hardware=cpu",
+    "torch_compile": "hardware.compile",
+    "device": "hardware.device",
+    "precision": "hardware.precision",
+    "model_name_or_path": "model.path (with model=custom)",
+    "model_path": "model.path (with model=custom)",
+    "dataset_name": "task.dataset",
+    "dataset": "task.dataset",
+    "dataset_config_name": "task.subset",
+    "task_name": "task",
+    "train_file": "task.train",
+    "validation_file": "task.validation",
+    "test_file": "task.test",
+    "max_seq_length": "task.max_length",
+    "max_length": "task.max_length",
+    "max_train_samples": "task.limit",
+    "text_column_name": "task.text",
+    "label_column_name": "task.label",
+    "output_dir": "hydra.run.dir",
+    "resume_from_checkpoint": "resume=<run folder>",
+    "freeze_encoder": "freeze=trunk",
+    "layers": "freeze.layers (with freeze=bottom)",
+}
+
+
+def did_you_mean(typed: str, known: Iterable[str], aliases: bool = False) -> str:
+    """' Did you mean ...?' for the nearest of `known`, or an empty string."""
+    last = typed.rsplit(".", 1)[-1]
+    if aliases and last in ALIASES:
+        return f" Did you mean '{ALIASES[last]}'?"
+    near = get_close_matches(typed.lower(), list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{near[0]}'?" if near else ""

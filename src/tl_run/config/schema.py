@@ -1,0 +1,134 @@
+"""Plain data into dataclasses: the field's type hint says what is allowed, and every problem is reported by its option."""
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from tl_run.config.names import did_you_mean
+from tl_run.errors import BadOption
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Bounds of a number; `above` and `below` are exclusive, the others inclusive."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+    above: float | None = None
+    below: float | None = None
+
+    def problem(self, number: float) -> str | None:
+        """What is wrong with `number`, or None."""
+        if self.at_least is not None and number < self.at_least:
+            return f"must be at least {self.at_least:g}"
+        if self.at_most is not None and number > self.at_most:
+            return f"must be at most {self.at_most:g}"
+        if self.above is not None and number <= self.above:
+            return f"must be above {self.above:g}"
+        if self.below is not None and number >= self.below:
+            return f"must be below {self.below:g}"
+        return None
+
+
+def build(kind: Any, data: Any) -> Any:
+    """Make the dataclass `kind` from `data` (what YAML holds). Raises: BadOption naming the first three problems."""
+    problems: list[str] = []
+    made = _convert(kind, data, "", problems)
+    if problems:
+        rest = len(problems) - 3
+        raise BadOption("\n".join(problems[:3] + ([f"... and {rest} more"] if rest > 0 else [])))
+    return made
+
+
+def _convert(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+    if get_origin(kind) is Annotated:
+        inner, *checks = get_args(kind)
+        made = _convert(inner, value, path, problems)
+        if isinstance(made, int | float) and not isinstance(made, bool):
+            problems += [f"{path}: {value} {wrong}" for check in checks if (wrong := check.problem(made))]
+        return made
+    if value == "???":
+        problems.append(f"{path} is required: type {path}=...")
+        return None
+    if dataclasses.is_dataclass(kind):
+        return _dataclass(kind, value, path, problems)
+    if get_origin(kind) in (Union, types.UnionType):
+        return _union(get_args(kind), value, path, problems)
+    if get_origin(kind) is Literal:
+        allowed = get_args(kind)
+        if value not in allowed:
+            near = did_you_mean(str(value), [str(a) for a in allowed])
+            problems.append(f"{path}: '{value}' is not one of {', '.join(map(str, allowed))}.{near}")
+        return value
+    return _plain(kind, value, path, problems)
+
+
+def _union(members: tuple[Any, ...], value: Any, path: str, problems: list[str]) -> Any:
+    if value is None and type(None) in members:
+        return None
+    members = tuple(member for member in members if member is not type(None))
+    if dataclasses.is_dataclass(members[0]) and isinstance(value, Mapping):
+        return _dataclass(_chosen(members, value), value, path, problems)
+    trials: list[list[str]] = []
+    for member in members:
+        trials.append([])
+        made = _convert(member, value, path, trials[-1])
+        if not trials[-1]:
+            return made
+    problems += trials[-1] if len(members) == 1 else [" / ".join(dict.fromkeys(t[0] for t in trials))]
+    return None
+
+
+def _chosen(members: tuple[Any, ...], value: Mapping[str, Any]) -> Any:
+    """The member whose Literal field (`kind` or `name`) says the same as the data."""
+    for member in members:
+        hints = get_type_hints(member)
+        tag = next(name for name in ("kind", "name") if get_origin(hints.get(name)) is Literal)
+        if value.get(tag) in get_args(hints[tag]):
+            return member
+    return members[0]
+
+
+def _dataclass(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+    if not isinstance(value, Mapping):
+        problems.append(f"{path}: expected options, found {value!r}")
+        return None
+    hints = get_type_hints(kind, include_extras=True)
+    for key in value:
+        if key not in hints:
+            name = f"{path}.{key}" if path else str(key)
+            problems.append(f"there is no option '{name}'{_choice(path, value)}.{did_you_mean(str(key), list(hints))}")
+    missing = object()
+    fields = {}
+    for name, hint in hints.items():
+        given = value.get(name, missing)
+        full = f"{path}.{name}" if path else name
+        if given is missing:
+            problems.append(f"{full} is missing: every option has its default in a YAML file")
+        else:
+            fields[name] = _convert(hint, given, full, problems)
+    return kind(**fields) if len(fields) == len(hints) else None
+
+
+def _choice(path: str, value: Mapping[str, Any]) -> str:
+    return f" under {path}={value['name']}" if path and "name" in value else ""
+
+
+def _plain(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+    """bool, int, float, str, list and dict; a whole number is a float too, and a number typed for a name is a name."""
+    origin = get_origin(kind) or kind
+    if origin is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if origin is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, origin) and not (origin in (int, float) and isinstance(value, bool)):
+        if origin is list:
+            return [_convert(get_args(kind)[0], item, f"{path}[{i}]", problems) for i, item in enumerate(value)]
+        if origin is dict:
+            return {k: _convert(get_args(kind)[1], item, f"{path}.{k}", problems) for k, item in value.items()}
+        return value
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
+    shown = "null" if value is None else f"'{value}'"
+    problems.append(f"{path}: {shown} is not {words.get(origin, origin.__name__)}")
+    return None

@@ -1,0 +1,109 @@
+"""What a person sees: the plan, the progress of training, and what came of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from tl_run.training import Record
+
+LARGEST_SHOWN = 10  # classes up to which tables are printed
+
+
+class Terminal:
+    """Prints to stdout; a live line while training when that is a terminal, plain lines otherwise."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        self._progress: Progress | None = None
+        self._task: Any = None
+
+    def plan(self, rows: list[tuple[str, str]], notes: list[str]) -> None:
+        """The run in a few rows, then whatever was decided for the user."""
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="bold")
+        grid.add_column(overflow="fold")
+        for name, words in rows:
+            grid.add_row(name, Text(words))
+        self.console.print(grid)
+        for note in notes:
+            self.note(note)
+
+    def note(self, words: str) -> None:
+        """Something the user should know."""
+        self.console.print(Text(f"note: {words}", style="dim"))
+
+    def warn(self, words: str) -> None:
+        """Something the user should look at."""
+        self.console.print(Text(f"warning: {words}", style="yellow"))
+
+    def start(self, steps: int, done: int) -> None:
+        """Begin the live line at step `done` of `steps`."""
+        if not self.console.is_terminal:
+            return
+        columns = (
+            TextColumn("epoch {task.fields[epoch]:.2f}"),
+            BarColumn(bar_width=24),
+            TextColumn("step {task.completed:.0f}/{task.total:.0f}  loss {task.fields[loss]:.4f}"),
+            TextColumn("{task.fields[speed]:.0f} examples/s"),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, console=self.console, transient=True)
+        self._task = self._progress.add_task("", total=steps, completed=done, epoch=0.0, loss=0.0, speed=0.0)
+        self._progress.start()
+
+    def show(self, record: Record, metric: str) -> None:
+        """Bring the live line up to date; validation scores get a line of their own."""
+        if self._progress:
+            fields: dict[str, float] = {"epoch": record.epoch}
+            if record.kind != "validation":
+                fields["loss"] = record.values["loss"]
+            if record.kind == "train":
+                fields["speed"] = record.values["examples_per_second"]
+            self._progress.update(self._task, completed=record.step, **fields)
+        if record.kind == "validation":
+            value, best = record.values[metric], record.values[f"best/{metric}"]
+            text = f"epoch {record.epoch:5.2f}  step {record.step:5d}  validation {metric} {value:.4f}"
+            text += f"  loss {record.values['loss']:.4f}" + ("  best" if value == best else "")
+            self.console.print(Text(text))
+
+    def stop(self) -> None:
+        """End the live line."""
+        if self._progress:
+            self._progress.stop()
+            self._progress = None
+
+    def result(self, result: Mapping[str, Any], folder: str) -> None:
+        """Scores, the table of classes when they are few, and where everything lies."""
+        metric = result["metric"]["name"]
+        self.console.print()
+        self.console.print(f"validation  {metric} [bold]{result['validation'][metric]:.4f}[/]  (step {result['best_step']})")
+        test = result.get("test")
+        if test:
+            others = ", ".join(f"{k} {test[k]:.4f}" for k in test if isinstance(test[k], float) and k != metric)
+            self.console.print(f"test        {metric} [bold]{test[metric]:.4f}[/]  ({others})")
+        tables = result.get("tables", {})
+        if "confusion" in tables and len(tables["confusion"]) <= LARGEST_SHOWN:
+            self.console.print(_classes(tables))
+        self.console.print(Text(f"folder      {folder}"))
+        self.console.print(Text(f"model       {folder}/model   (tl-predict {folder} new.csv)"))
+        self.console.print(Text("curves      tensorboard --logdir outputs"))
+
+
+def _classes(tables: Mapping[str, Any]) -> Table:
+    names = list(tables["per_class"])
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("class")
+    for column in ("precision", "recall", "f1", "support"):
+        table.add_column(column, justify="right")
+    for name in names:
+        table.add_column(f"as {name}", justify="right")
+    for name, counts in zip(names, tables["confusion"], strict=True):
+        row = tables["per_class"][name]
+        scores = [f"{row[key]:.3f}" for key in ("precision", "recall", "f1")]
+        table.add_row(Text(name), *scores, str(row["support"]), *map(str, counts))
+    return table

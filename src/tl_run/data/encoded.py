@@ -1,0 +1,81 @@
+"""Token ids of a split: flat arrays without padding, made once per content and kept in the cache."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tl_run import cache
+
+FORMAT = 1  # raise when the stored arrays change meaning
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """`columns[name][offsets[i]:offsets[i + 1]]` belongs to example i; all arrays are int64 or int32."""
+
+    offsets: np.ndarray  # (examples + 1,)
+    columns: dict[str, np.ndarray]  # each (tokens of all examples,)
+    ids: Sequence[str]
+    labels: np.ndarray  # (examples,), -1 where there is none
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each example: (examples,)."""
+        return np.diff(self.offsets)
+
+    @classmethod
+    def of(
+        cls,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None,
+        tokenizer: Any,
+        max_length: int,
+        ids: Sequence[str],
+        labels: np.ndarray,
+    ) -> "Encoded":
+        """Encode texts (or pairs), or take them from the cache when the same was encoded before."""
+
+        def make() -> dict[str, np.ndarray]:
+            out = tokenizer(list(texts), pairs and list(pairs), truncation=True, max_length=max_length)
+            lists = {name: out[name] for name in ("input_ids", "token_type_ids") if name in out}
+            offsets = np.cumsum([0, *map(len, lists["input_ids"])], dtype=np.int64)
+            flat = {name: np.concatenate([np.asarray(v, np.int32) for v in rows]) for name, rows in lists.items()}
+            return {"offsets": offsets, **flat}
+
+        arrays = cache.arrays("encoded", _key(texts, pairs, tokenizer, max_length), make)
+        return cls(arrays.pop("offsets"), arrays, ids, labels)
+
+    def padded(self, indices: np.ndarray, pad: Mapping[str, int]) -> dict[str, np.ndarray]:
+        """Rows padded to the longest of them: int64 (batch, tokens) each, with `attention_mask`."""
+        starts, lengths = self.offsets[indices], self.lengths[indices]
+        width = int(lengths.max())
+        mask = np.arange(width) < lengths[:, None]
+        flat = (starts[:, None] + np.arange(width))[mask]
+        batch = {}
+        for name, values in self.columns.items():
+            batch[name] = np.full(mask.shape, pad.get(name, 0), np.int64)
+            batch[name][mask] = values[flat]
+        batch["attention_mask"] = mask.astype(np.int64)
+        return batch
+
+
+def _key(texts: Sequence[str], pairs: Sequence[str] | None, tokenizer: Any, max_length: int) -> str:
+    digest = hashlib.sha256()
+    # The backend's JSON is the whole of a fast tokenizer: vocabulary, normaliser, merges, template.
+    backend: Callable[[], str] | None = getattr(getattr(tokenizer, "backend_tokenizer", None), "to_str", None)
+    vocabulary = backend() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True) + repr(tokenizer)
+    for part in (f"{FORMAT} {max_length} {tokenizer.truncation_side} {tokenizer.model_input_names}", vocabulary):
+        digest.update(hashlib.sha256(part.encode()).digest())
+    for column in (texts, pairs or ()):
+        digest.update(b"column")
+        for text in column:
+            data = text.encode("utf-8", "surrogatepass")
+            digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()

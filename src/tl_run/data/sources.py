@@ -1,0 +1,26 @@
+"""Where the rows of each split come from: the user's files, the embedded sets, or a dataset folder of the hub."""
+
+from pathlib import Path
+
+from tl_run import embedded
+from tl_run.config.options import Classification
+from tl_run.data.readers import read_table
+from tl_run.data.table import Table
+
+
+def read(options: Classification, folder: Path | None) -> dict[str, Table]:
+    """Rows of train, and of validation and test where the task has them.
+
+    `folder` holds the dataset when `task.dataset` names one. Raises: BadInput.
+    """
+    if folder is not None:
+        from tl_run.data import hub_data
+
+        names = {"train": options.splits.train, "validation": options.splits.validation, "test": options.splits.test}
+        return {
+            split: hub_data.read_split(folder, options.subset, name, option=f"task.splits.{split}")
+            for split, name in names.items()
+            if name
+        }
+    paths = {"train": options.train, "validation": options.validation, "test": options.test}
+    return {split: read_table(embedded.locate(path)) for split, path in paths.items() if path}

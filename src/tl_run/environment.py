@@ -1,0 +1,78 @@
+"""What a run was made with: versions, code, device, data and weights, so that it can be told whether it can be repeated."""
+
+import json
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tl_run import __version__
+from tl_run.errors import BadCheckpoint
+from tl_run.hardware import Hardware
+from tl_run.job import Job
+
+PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "hydra-core", "omegaconf", "numpy", "safetensors")
+
+
+def describe(job: Job, hardware: Hardware) -> dict[str, Any]:
+    """The content of environment.json."""
+    return {
+        "identity": job.identity,
+        "tl_run": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in PACKAGES},
+        "git": _git(),
+        "device": hardware.device.type,
+        "device_name": torch.cuda.get_device_name() if hardware.device.type == "cuda" else platform.processor(),
+        "precision": hardware.precision,
+        "threads": torch.get_num_threads(),
+        "hub_commits": job.commits,
+        "data": job.data,
+        "weights": job.weights,
+    }
+
+
+def compare(path: Path, now: dict[str, Any]) -> list[str]:
+    """What differs from an earlier start, as warnings.
+
+    Raises: BadCheckpoint when device or precision differ: the figures before and after would not belong together.
+    """
+    before = json.loads(path.read_bytes())
+    for key in ("device", "precision"):
+        if before[key] != now[key]:
+            raise BadCheckpoint(
+                f"{path.parent} was begun with hardware.{key}={before[key]}, here it would go on with {now[key]}; "
+                f"nothing was touched. Type hardware.{key}={before[key]} where there is one, or start anew in another folder"
+            )
+    differing = [f"{name} was {v}, now {now['versions'][name]}" for name, v in before["versions"].items()]
+    differing = [words for words, (name, v) in zip(differing, before["versions"].items(), strict=True)
+                 if v != now["versions"][name]]
+    if before["threads"] != now["threads"]:
+        differing.append(f"threads were {before['threads']}, now {now['threads']} (hardware.threads)")
+    if before["platform"] != now["platform"]:
+        differing.append("another machine")
+    return [f"the result may differ in its last digits: {'; '.join(differing)}"] if differing else []
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit and dirty flag of the folder that the command was typed in, when it is a checkout."""
+    try:
+        commit = _ask("git", "rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_ask("git", "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _ask(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()

@@ -1,0 +1,126 @@
+"""One rule for the same run again: done is told, unfinished goes on, another run is refused and nothing is touched."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tl_run import durable
+from tl_run.errors import BadCheckpoint
+from tl_run.identity import essence
+from tl_run.lock import Lock
+
+ENVIRONMENT, RESULT, CONFIG = "environment.json", "result.json", "config.yaml"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A locked folder, and what an earlier start has left in it."""
+
+    path: Path
+    result: dict[str, Any] | None
+    """The stored result, when the run is done."""
+    begun: bool
+    """An earlier start of the same run was here and did not finish."""
+
+
+@contextmanager
+def enter(path: Path, *, fresh: bool, config: dict[str, Any], identity: str) -> Iterator[RunFolder]:
+    """Hold the run's folder. `fresh`: its name was made from the time, and a second start takes another name.
+
+    Raises: BadCheckpoint when another run lies there, InUse when another process works there.
+    """
+    mine = _claim_fresh(path) if fresh else path
+    if not fresh:
+        durable.make_folder(path)
+    try:
+        with Lock(mine):
+            durable.clean(mine)
+            durable.clean(mine / "checkpoints")
+            yield _look(mine, config, identity)
+    finally:
+        if fresh:
+            _drop_if_empty(mine)
+
+
+def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
+    if not (path / ENVIRONMENT).is_file():
+        strange = [p.name for p in path.iterdir() if not p.name.startswith(".") and p.name != "tl-run.log"]
+        if strange:
+            raise BadCheckpoint(
+                f"{path} holds other files ({', '.join(sorted(strange)[:3])}) and no run; nothing was touched. "
+                "Type another hydra.run.dir"
+            )
+        return RunFolder(path, None, False)
+    try:
+        found = json.loads((path / ENVIRONMENT).read_bytes())["identity"]
+    except (ValueError, KeyError, TypeError) as problem:
+        raise BadCheckpoint(f"{path / ENVIRONMENT} is damaged; nothing was touched") from problem
+    if found != identity:
+        raise BadCheckpoint(
+            f"{path} holds another run; nothing was touched.\n  Different: {_differences(path, config)}\n"
+            "  Type another hydra.run.dir, or resume=<folder> alone to go on with the run that is there"
+        )
+    result = None
+    if (path / RESULT).is_file():
+        try:
+            result = json.loads((path / RESULT).read_bytes())
+        except ValueError as problem:
+            raise BadCheckpoint(f"{path / RESULT} is damaged: remove it, and the run goes on from its end") from problem
+    return RunFolder(path, result, True)
+
+
+def _differences(path: Path, config: dict[str, Any]) -> str:
+    try:
+        before = _flat(essence(yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))))
+    except (OSError, yaml.YAMLError, AttributeError):
+        return "its config.yaml cannot be read"
+    now = _flat(essence(config))
+    keys = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
+    words = [f"{key} was {before.get(key)}, now {now.get(key)}" for key in keys[:3]]
+    return "; ".join(words) or "the content of the data or of the starting weights"
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _claim_fresh(path: Path) -> Path:
+    """Hydra has made the folder already, perhaps for two starts at once: whoever creates `.lock` first has it."""
+    durable.make_folder(path)
+    try:
+        (path / ".lock").touch(exist_ok=False)
+    except FileExistsError:
+        mine = durable.claim(path)
+        (mine / ".lock").touch()
+        return mine
+    return path
+
+
+def _drop_if_empty(path: Path) -> None:
+    """A start that wrote nothing (bad input, --plan) leaves nothing."""
+    if path.is_dir() and [p.name for p in path.iterdir()] == [".lock"]:
+        (path / ".lock").unlink()
+        path.rmdir()
+        for parent in list(path.parents)[:2]:
+            if parent.is_dir() and parent.name and not any(parent.iterdir()):
+                parent.rmdir()
+
+
+def job_name(overrides: Sequence[str], identity: str) -> str:
+    """`freeze-trunk_lr-1e-4_seed-0_3f9a1c2e`: can be typed back without quotes, and is the same for the same job."""
+    parts = []
+    for override in sorted(overrides):
+        key, _, value = override.lstrip("+~").partition("=")
+        if key.split(".")[0] not in ("sweep", "hydra", "plan", "resume"):
+            parts.append(f"{key.rsplit('.', 1)[-1]}-{value.rsplit('/', 1)[-1]}")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(parts))[:100].strip("-._")
+    return f"{name}_{identity[:8]}" if name else identity[:8]

@@ -1,0 +1,80 @@
+"""Device, precision, threads and seeds. Nothing is substituted silently: what is asked for and missing is an error."""
+
+import hashlib
+import os
+import resource
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tl_run.errors import BadOption, MachineFault
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+SMALL_MODEL = 5_000_000  # parameters under which a second thread costs more than it gives
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The device and precision that a run has settled on."""
+
+    device: torch.device
+    precision: str
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Mixed precision around forward passes; does nothing in fp32."""
+        dtype = DTYPES.get(self.precision, torch.float32)
+        return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32")
+
+    def scaler(self) -> torch.amp.GradScaler:
+        """Loss scaling, which fp16 needs; idle otherwise. It works on a CPU too."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+
+    @property
+    def words(self) -> str:
+        """For the plan: `cpu, fp32, 1 thread`."""
+        name = f" ({torch.cuda.get_device_name()})" if self.device.type == "cuda" else ""
+        threads = torch.get_num_threads()
+        cpu = f", {threads} thread{'s' if threads > 1 else ''}" if self.device.type == "cpu" else ""
+        return f"{self.device.type}{name}, {self.precision}{cpu}"
+
+    def peak_memory_mb(self) -> float:
+        """Most memory taken: on the GPU where there is one, else by the process."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated() / 2**20
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def prepare(options: Any, parameters: int) -> Hardware:
+    """Settle device, precision and threads for a model of so many parameters.
+
+    Raises: MachineFault when the device asked for is not there, BadOption when it lacks the precision.
+    """
+    device = options.device
+    if device == "auto":
+        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        device = found.type if found and found.type in ("cuda", "mps") else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        why = "this torch has no CUDA" if torch.version.cuda is None else "no GPU is visible"
+        raise MachineFault(f"hardware.device=cuda: {why}; type hardware=cpu or hardware=auto")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise MachineFault("hardware.device=mps: no Apple GPU here; type hardware=cpu or hardware=auto")
+    precision = options.precision
+    native_bf16 = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "auto":
+        precision = ("bf16" if native_bf16 else "fp16") if device == "cuda" else "fp32"
+    if precision == "bf16" and device == "cuda" and not native_bf16:
+        raise BadOption("hardware.precision=bf16: this GPU has no bf16; type hardware.precision=fp16 or auto")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = options.threads if options.threads != "auto" else 1 if parameters < SMALL_MODEL else cores
+    torch.set_num_threads(threads)
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    return Hardware(torch.device(device), precision)
+
+
+def seed_by(*position: int) -> None:
+    """Seed torch's generators from a position such as (seed, step, rank): dropout needs no saved state to go on."""
+    digest = hashlib.sha256(repr(position).encode()).digest()
+    torch.manual_seed(int.from_bytes(digest[:8], "little") >> 1)

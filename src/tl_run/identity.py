@@ -1,0 +1,58 @@
+"""Which run is this? The hash of all that decides its result: config, data, starting weights, and our own version of it."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from tl_run import durable
+from tl_run.data.table import Table
+
+RESULTS_VERSION = 1
+"""Raise it when the same config would give other figures than before."""
+
+# What cannot change the result: where things lie (their content is hashed), what is printed and how often it is saved.
+NOT_PART = {
+    "task": {"name", "train", "validation", "test", "dataset", "revision", "epochs"},
+    "model": {"name", "path", "revision", "lr"},
+    "freeze": {"lr_factor"},
+    "hardware": {"name", "threads"},
+    "training": {"checkpoint_every", "keep_checkpoints"},
+    "sweep": None,
+    "resume": None,
+    "plan": None,
+}
+
+
+def essence(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a resolved config that can change the result."""
+    kept = {}
+    for key, value in config.items():
+        drop = NOT_PART.get(key, set())
+        if drop is None:
+            continue
+        kept[key] = {k: v for k, v in value.items() if k not in drop} if isinstance(value, dict) else value
+    return kept
+
+
+def identity(config: dict[str, Any], data: dict[str, str], weights: dict[str, str]) -> str:
+    """sha256 over everything that decides the result, as hex."""
+    facts = {"version": RESULTS_VERSION, "config": essence(config), "data": data, "weights": weights}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def of_tables(tables: dict[str, Table]) -> dict[str, str]:
+    """A checksum of the rows of each split: the same rows from another file or format are the same data."""
+    return {
+        split: hashlib.sha256(
+            json.dumps([table.class_names, table.rows], sort_keys=True, ensure_ascii=True, default=str).encode()
+        ).hexdigest()
+        for split, table in tables.items()
+    }
+
+
+def of_model(folder: Path) -> dict[str, str]:
+    """Checksums of a model folder's files that decide what is loaded."""
+    suffixes = {".json", ".safetensors", ".model", ".txt"}
+    files = sorted(path for path in folder.iterdir() if path.suffix in suffixes and path.is_file())
+    return {path.name: durable.sha256_file(path) for path in files if path.name != durable.MANIFEST}

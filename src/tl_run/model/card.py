@@ -1,0 +1,46 @@
+"""The model card of a saved model: what it is, where it came from, what it scored, in the hub's format."""
+
+from typing import Any
+
+import yaml
+
+
+def card(job: Any, result: dict[str, Any]) -> str:
+    """README.md of a model folder. A dataset or base model is linked only when it has a hub id."""
+    options = job.options
+    metric = result["metric"]
+    base = options.model.path if job.commits.get("model") else None
+    dataset = options.task.dataset if job.commits.get("dataset") else None
+    front: dict[str, Any] = {
+        "library_name": "transformers",
+        "pipeline_tag": job.task.pipeline,
+        **({"base_model": base} if base else {}),
+        **({"datasets": [dataset]} if dataset else {}),
+        "tags": ["tl-run", options.transfer.name, f"freeze-{options.freeze.name}"],
+    }
+    scores = "\n".join(
+        f"| {split} | {name} | {value:.4f} |"
+        for split in ("validation", "test")
+        for name, value in (result[split] or {}).items()
+    )
+    labels = ", ".join(job.task.labels)
+    parameters = result["parameters"]
+    return f"""---
+{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---
+# {options.task.name}: {options.model.name}, {options.transfer.name}
+
+Made by tl-run: `{options.model.path}` moved over to the task *{options.task.name}* ({options.transfer.name},
+freeze={options.freeze.name}, seed {options.seed}); {parameters["trainable"]:,} of {parameters["total"]:,} parameters learned.
+Labels: {labels}. Texts are cut at {options.task.max_length} tokens.
+
+| split | metric | value |
+| --- | --- | --- |
+{scores}
+
+The model of step {result["best_step"]} was chosen by {metric["name"]} on validation; the test split was scored once.
+
+```python
+from transformers import pipeline
+pipeline("{job.task.pipeline}", model="<this folder>")
+```
+"""

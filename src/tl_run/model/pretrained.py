@@ -1,0 +1,125 @@
+"""A transformers model and its tokenizer from a folder, with the task's head; nothing is downloaded or executed here."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from tl_run.errors import BadInput, BadOption
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model in fp32 on the CPU, its tokenizer, and the parameters that are new."""
+
+    model: Any
+    tokenizer: Any
+    new: frozenset[str]
+    notes: list[str]
+
+    @property
+    def pad(self) -> dict[str, int]:
+        """The value that pads each input column."""
+        return {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
+
+
+def load(
+    folder: Path, auto_class: str, head: Mapping[str, Any], *, pretrained: bool, max_length: int, seed: int, name: str
+) -> Pretrained:
+    """Load from a folder in the hub's layout; new weights (the head, or all of them) are drawn from `seed`.
+
+    Raises: BadInput when the folder cannot be read, BadOption when it does not fit the task's options.
+    """
+    _quiet()
+    auto = getattr(transformers, auto_class)
+    notes: list[str] = []
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    except Exception as problem:  # transformers raises OSError, ValueError, KeyError and its backends' own
+        raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
+    longest = min(getattr(config, "max_position_embeddings", None) or 10**9, tokenizer.model_max_length)
+    if max_length > longest:
+        raise BadOption(
+            f"task.max_length={max_length}, but {name} reads at most {longest} tokens: type task.max_length={longest}"
+        )
+    same_head = getattr(config, "id2label", None) == head["id2label"]
+    config.update(dict(head))
+    if getattr(config, "use_cache", False):
+        config.use_cache = False  # keys and values of a decoder are for generating; here they would only take memory
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        notes.append(f"{name} has no pad token: {tokenizer.pad_token} pads")
+    config.pad_token_id = tokenizer.pad_token_id
+    torch.manual_seed(seed)
+    if not pretrained:
+        model = auto.from_config(config, dtype=torch.float32)
+        new = frozenset(parameter for parameter, _ in model.named_parameters())
+        notes.append("model.pretrained=false: every weight is random")
+    else:
+        try:
+            model, report = auto.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,  # an fp16 file would give an fp16 model
+                local_files_only=True,
+                use_safetensors=True,  # no pickle is ever read
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+        except Exception as problem:
+            raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
+        new = frozenset(report["missing_keys"]) | {key[0] for key in report["mismatched_keys"]}
+        base = {f"{model.base_model_prefix}.{key}" for key, _ in model.base_model.named_parameters()}
+        if base and base <= new:
+            raise BadInput(f"model.path: {folder}: its weights are not those of a {type(model).__name__}")
+        own_head = {key for key, _ in model.named_parameters() if key not in base}
+        if not own_head & new and not same_head:
+            _renew(model, own_head, seed)
+            new |= own_head
+            notes.append("the checkpoint's head was made for other labels: a new one is used")
+        if inside := sorted(new & base):
+            notes.append(f"not in the checkpoint, so new: {', '.join(inside[:3])}")
+    return Pretrained(model.eval(), tokenizer, new, notes)
+
+
+def _renew(model: Any, names: set[str], seed: int) -> None:
+    """Draw the head anew as the model's own class would."""
+    torch.manual_seed(seed)
+    fresh = type(model)(model.config)
+    with torch.no_grad():
+        values = dict(fresh.named_parameters())
+        for name, parameter in model.named_parameters():
+            if name in names:
+                parameter.copy_(values[name])
+
+
+def save(folder: Path, model: Any, tokenizer: Any, card: str) -> None:
+    """Write a folder that `transformers` loads by itself: weights in fp32, label names, tokenizer, card."""
+    _quiet()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def from_run(folder: Path) -> tuple[Any, Any]:
+    """Model and tokenizer that a run has saved."""
+    _quiet()
+    architecture = json.loads((folder / "config.json").read_text())["architectures"][0]
+    model = getattr(transformers, architecture).from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def _quiet() -> None:
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+
+
+def _first_line(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {str(problem).strip().splitlines()[0] if str(problem).strip() else 'no reason given'}"

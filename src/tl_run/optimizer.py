@@ -1,0 +1,87 @@
+"""Parameter groups (head, layers by depth, no decay on biases and norms), optimizers, and the schedule as a function."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import get_scheduler
+
+from tl_run.model.anatomy import Anatomy
+
+
+def adamw(groups: list[dict[str, Any]], options: Any) -> torch.optim.Optimizer:
+    """AdamW (arXiv:1711.05101)."""
+    return torch.optim.AdamW(groups, betas=tuple(options.betas), eps=options.eps, fused=_fused(groups))
+
+
+def adam(groups: list[dict[str, Any]], options: Any) -> torch.optim.Optimizer:
+    """Adam (arXiv:1412.6980)."""
+    return torch.optim.Adam(groups, betas=tuple(options.betas), eps=options.eps, fused=_fused(groups))
+
+
+def sgd(groups: list[dict[str, Any]], options: Any) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with momentum."""
+    nesterov = options.nesterov and options.momentum > 0
+    return torch.optim.SGD(groups, momentum=options.momentum, nesterov=nesterov, fused=_fused(groups))
+
+
+OPTIMIZERS: Mapping[str, Callable[[list[dict[str, Any]], Any], torch.optim.Optimizer]] = {
+    "adamw": adamw,
+    "adam": adam,
+    "sgd": sgd,
+}
+
+
+def _fused(groups: list[dict[str, Any]]) -> bool:
+    return all(p.device.type in ("cpu", "cuda") for group in groups for p in group["params"])
+
+
+def make(model: nn.Module, anatomy: Anatomy, ever: frozenset[str], options: Any) -> torch.optim.Optimizer:
+    """The optimizer over everything that learns at any time; groups carry `name` and `peak_lr`."""
+    return OPTIMIZERS[options.name](parameter_groups(model, anatomy, ever, options), options)
+
+
+def parameter_groups(model: nn.Module, anatomy: Anatomy, ever: frozenset[str], options: Any) -> list[dict[str, Any]]:
+    """Groups named head, trunk (or top, layer.N, embeddings with layer_decay), each with and without weight decay."""
+    part = _parts(anatomy, options)
+    norms = {id(p) for m in model.modules() if "norm" in type(m).__name__.lower() for p in m.parameters(recurse=False)}
+    members: dict[tuple[str, float, float], list[nn.Parameter]] = defaultdict(list)
+    for name, parameter in model.named_parameters():
+        if name in ever:
+            decay = 0.0 if name.endswith("bias") or id(parameter) in norms else options.weight_decay
+            members[(*part[name], decay)].append(parameter)
+    return [
+        {"params": parameters, "name": name, "peak_lr": lr, "lr": lr, "weight_decay": decay}
+        for (name, lr, decay), parameters in members.items()
+    ]
+
+
+def _parts(anatomy: Anatomy, options: Any) -> dict[str, tuple[str, float]]:
+    """For each parameter the part of the model it is shown under, and its peak learning rate."""
+    parts = {name: ("head", options.head_lr or options.lr) for name in anatomy.head}
+    if options.layer_decay == 1.0:
+        return parts | {name: ("trunk", options.lr) for name in anatomy.trunk}
+    parts |= {name: ("top", options.lr) for name in anatomy.top}
+    depth = len(anatomy.layers)
+    for number, layer in enumerate(anatomy.layers):
+        parts |= {name: (f"layer.{number}", options.lr * options.layer_decay ** (depth - 1 - number)) for name in layer}
+    return parts | {name: ("embeddings", options.lr * options.layer_decay**depth) for name in anatomy.embeddings}
+
+
+def schedule(options: Any, steps: int) -> Callable[[int], float]:
+    """The factor on the peak rate at step 0, 1, ...: transformers' schedules, as a function so that none is saved."""
+    warmup = int(options.warmup) if options.warmup >= 1 else round(options.warmup * steps)
+    idle = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0)
+    scheduler = get_scheduler(options.schedule, idle, num_warmup_steps=warmup, num_training_steps=steps)
+    return scheduler.lr_lambdas[0]  # type: ignore[attr-defined]
+
+
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:
+    """Set each group's rate to its peak times `factor`; returns the rate of each part of the model."""
+    rates = {}
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak_lr"] * factor
+        rates[group["name"]] = group["lr"]
+    return rates

@@ -1,0 +1,64 @@
+"""What a finished run leaves: the result, the predictions, and a model folder that transformers loads by itself."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from tl_run import durable
+from tl_run.freeze import Freeze
+from tl_run.job import Job
+from tl_run.model import pretrained
+from tl_run.model.card import card
+from tl_run.training import Evaluation, State
+
+
+def describe(
+    job: Job, model: nn.Module, learning: Freeze, state: State, split: str, final: Evaluation, audit: dict[str, Any]
+) -> dict[str, Any]:
+    """The part of result.json that does not depend on the clock. Raises: AssertionError when a frozen tensor moved."""
+    assert not audit["frozen_moved"], f"frozen tensors moved: {', '.join(audit['frozen_moved'][:3])}"
+    options, metric = job.options, job.task.metric
+    return {
+        "status": "done",
+        "task": options.task.name,
+        "model": options.model.name,
+        "freeze": options.freeze.name,
+        "transfer": options.transfer.name,
+        "seed": options.seed,
+        "metric": {"name": metric, "value": final.scores[metric], "split": split},
+        "validation": state.best_scores,
+        "test": final.scores if split == "test" else None,
+        "tables": {"split": split, **final.tables},
+        "best_step": state.best_step,
+        "steps": state.step,
+        "examples": state.examples,
+        "parameters": {
+            "total": sum(p.numel() for p in model.parameters()),
+            "trainable": sum(p.numel() for name, p in model.named_parameters() if name in learning.ever),
+        },
+        "audit": audit,
+        "identity": job.identity,
+    }
+
+
+def write(
+    job: Job, folder: Path, model: Any, tokenizer: Any, split: str, final: Evaluation, result: dict[str, Any]
+) -> None:
+    """Predictions of the final split, in its order, and the model folder."""
+    examples = getattr(job.splits, split)
+    lines = [
+        json.dumps(job.task.inputs(example) | job.task.describe(example, prediction), ensure_ascii=False)
+        for example, prediction in zip(examples, final.predictions, strict=True)
+    ]
+    durable.write_file(folder / f"predictions-{split}.jsonl", ("\n".join(lines) + "\n").encode())
+    with durable.scratch(folder) as scratch:
+        pretrained.save(scratch, model, tokenizer, card(job, result))
+        files = {file.name: _moved(file) for file in sorted(scratch.iterdir())}
+        durable.write_folder(folder / "model", files, {"identity": job.identity})
+
+
+def _moved(file: Path) -> Any:
+    return lambda target: os.replace(file, target)

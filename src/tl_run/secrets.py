@@ -1,0 +1,32 @@
+"""What must not be written: values of options and environment that look like tokens are masked in everything we write."""
+
+import os
+import re
+from typing import Any
+
+KEY = re.compile(r"token|secret|password|passwd|api_?key|credential", re.IGNORECASE)
+TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+MASK = "***"
+
+
+def mask(value: Any, key: str = "") -> Any:
+    """The same value with secrets replaced, at any depth."""
+    if isinstance(value, dict):
+        return {k: mask(v, str(k)) for k, v in value.items()}
+    if isinstance(value, list):
+        return [mask(item, key) for item in value]
+    if value is not None and KEY.search(key):
+        return MASK
+    if isinstance(value, str):
+        name, equals, rest = value.partition("=")  # an override: key=value
+        if equals and KEY.search(name):
+            return f"{name}={MASK}"
+        for secret in _known():
+            value = value.replace(secret, MASK)
+        return TOKEN.sub(MASK, value)
+    return value
+
+
+def _known() -> list[str]:
+    found = [v for k, v in os.environ.items() if KEY.search(k) and len(v) >= 8]
+    return sorted(found, key=len, reverse=True)

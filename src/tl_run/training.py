@@ -1,0 +1,246 @@
+"""The loop. It takes finished objects and yields records; whoever calls it writes them, and may save while it waits."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from tl_run import freeze as freezing
+from tl_run.data.batches import by_length
+from tl_run.data.encoded import Encoded
+from tl_run.errors import MachineFault, NonFinite
+from tl_run.hardware import Hardware, seed_by
+from tl_run.optimizer import set_rates
+from tl_run.transfer.method import Method
+
+
+@dataclass
+class State:
+    """Exactly what the future of a run depends on besides weights and optimizer; a checkpoint stores all of it."""
+
+    step: int = 0  # optimizer steps taken
+    examples: int = 0  # training examples seen
+    micro_batch_size: int = 0  # examples per forward pass; halved when memory runs out
+    loss_sum: float = 0.0  # of the steps since the last record
+    loss_steps: int = 0
+    evaluated: int = -1  # step of the last evaluation
+    best_value: float | None = None
+    best_step: int = -1
+    best_scores: dict[str, float] = field(default_factory=dict)
+    without_gain: int = 0  # evaluations since the last gain that counted
+    counted_best: float | None = None  # the best value in early stopping's sense
+    stopped: bool = False  # early stopping has struck
+    train_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+    scale: float = 0.0  # of the loss in fp16
+    scale_growth: int = 0
+    best_weights: dict[str, torch.Tensor] = field(default_factory=dict)  # on the CPU
+
+
+@dataclass(frozen=True)
+class Record:
+    """What happened. A `step` record only says that a step boundary is reached; it is not written."""
+
+    kind: Literal["step", "train", "validation"]
+    step: int
+    epoch: float
+    values: dict[str, float]
+    tables: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train and how often to look."""
+
+    steps: int
+    evaluate_every: int
+    log_every: int
+    clip: float | None
+    patience: int | None
+    min_delta: float
+    halve_on_oom: bool
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores (with the mean loss), tables, and one prediction per example in the split's order."""
+
+    scores: dict[str, float]
+    tables: dict[str, Any]
+    predictions: list[Any]
+
+
+def train(
+    *,
+    model: nn.Module,
+    method: Method,
+    freeze: freezing.Freeze,
+    optimizer: torch.optim.Optimizer,
+    schedule: Callable[[int], float],
+    hardware: Hardware,
+    scaler: torch.amp.GradScaler,
+    evaluate: Callable[[], Evaluation],
+    metric: str,
+    higher_is_better: bool,
+    budget: Budget,
+    seed: int,
+    state: State,
+) -> Iterator[Record]:
+    """Train from `state` to the end of the budget, changing model, optimizer, scaler and state in place.
+
+    The best weights by `metric` on validation are left in `state.best_weights`. Evaluation comes first in the loop, so that
+    a run that was saved between a step and its evaluation begins with that evaluation.
+    Raises: NonFinite at the step where loss or gradient stop being numbers; nothing of that step is applied.
+    """
+    streams = method.streams()
+    per_epoch = next(iter(streams.values())).steps_per_epoch
+    learning = [p for group in optimizer.param_groups for p in group["params"]]
+    phase: freezing.Phase | None = None
+    started, examples_before = time.perf_counter(), state.examples
+    while True:
+        at_end = state.step >= budget.steps
+        due = state.step > 0 and (at_end or state.step % budget.evaluate_every == 0)
+        if due and state.evaluated < state.step:
+            yield _validate(model, freeze, evaluate, metric, higher_is_better, budget, state, state.step / per_epoch)
+            phase, started, examples_before = None, time.perf_counter(), state.examples  # evaluation left eval mode
+            continue
+        if at_end or state.stopped:
+            return
+        if (now := freeze.at(state.step)) is not phase:
+            phase = now
+            freezing.apply(model, phase)
+        step_started = time.perf_counter()
+        batches = {name: stream.batch(state.step) for name, stream in streams.items()}
+        rates = set_rates(optimizer, schedule(state.step) * phase.lr_factor)
+        means = _gradient(model, method, batches, optimizer, scaler, budget, seed, state)
+        loss = sum(means.values())
+        scaler.unscale_(optimizer)
+        norm = nn.utils.clip_grad_norm_(learning, budget.clip or math.inf).item()
+        if not math.isfinite(loss) or not (math.isfinite(norm) or _may_overflow(scaler)):
+            optimizer.zero_grad(set_to_none=True)
+            raise NonFinite(_blame("loss" if not math.isfinite(loss) else "gradient", state.step, batches, method))
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+        state.step += 1
+        state.examples += sum(map(len, batches.values()))
+        state.loss_sum, state.loss_steps = state.loss_sum + loss, state.loss_steps + 1
+        state.train_seconds += time.perf_counter() - step_started
+        if scaler.is_enabled():
+            state.scale, state.scale_growth = scaler.get_scale(), scaler._get_growth_tracker()
+        if state.step % budget.log_every and state.step < budget.steps:
+            yield Record("step", state.step, state.step / per_epoch, {"loss": loss})
+            continue
+        elapsed = time.perf_counter() - started
+        values = {
+            "loss": state.loss_sum / state.loss_steps,
+            "gradient_norm": norm,
+            **{f"lr/{name}": rate for name, rate in rates.items()},
+            **({f"term/{name}": mean for name, mean in means.items()} if len(means) > 1 else {}),
+            "examples_per_second": (state.examples - examples_before) / elapsed,
+        }
+        if hardware.device.type == "cuda":
+            values["gpu_memory_mb"] = hardware.peak_memory_mb()
+        state.loss_sum, state.loss_steps = 0.0, 0
+        started, examples_before = time.perf_counter(), state.examples
+        yield Record("train", state.step, state.step / per_epoch, values)
+
+
+def evaluate(
+    model: nn.Module, task: Any, encoded: Encoded, *, batch_size: int, pad: Mapping[str, int], hardware: Hardware
+) -> Evaluation:
+    """Score a split in eval mode, in batches of equal length; leaves the model in eval mode."""
+    model.eval()
+    predictions: list[Any] = [None] * len(encoded)
+    loss, weight = 0.0, 0
+    with torch.inference_mode(), hardware.autocast():
+        for indices in by_length(encoded.lengths, batch_size):
+            batch = {name: t.to(hardware.device) for name, t in task.collate(encoded, indices, pad).items()}
+            outputs = model(**{name: tensor for name, tensor in batch.items() if name != "labels"})
+            if (encoded.labels[indices] >= 0).all():
+                loss += task.loss(outputs, batch).item()
+                weight += task.weight(encoded, indices)
+            for i, prediction in zip(indices, task.decode(outputs), strict=True):
+                predictions[i] = prediction
+    if not weight:
+        return Evaluation({}, {}, predictions)
+    scores = {**task.metrics(predictions, encoded), "loss": loss / weight}
+    return Evaluation(scores, task.tables(predictions, encoded), predictions)
+
+
+def _validate(
+    model: nn.Module,
+    freeze: freezing.Freeze,
+    evaluate: Callable[[], Evaluation],
+    metric: str,
+    higher_is_better: bool,
+    budget: Budget,
+    state: State,
+    epoch: float,
+) -> Record:
+    began = time.perf_counter()
+    found = evaluate()
+    state.evaluate_seconds += time.perf_counter() - began
+    state.evaluated = state.step
+    value, sign = found.scores[metric], 1 if higher_is_better else -1
+    if state.best_value is None or sign * value > sign * state.best_value:
+        state.best_value, state.best_step, state.best_scores = value, state.step, found.scores
+        weights = freezing.moves(model, freeze.ever)
+        state.best_weights = {name: t.detach().to("cpu", copy=True) for name, t in weights.items()}
+    if state.counted_best is None or sign * value > sign * state.counted_best + budget.min_delta:
+        state.counted_best, state.without_gain = value, 0
+    else:
+        state.without_gain += 1
+    state.stopped = budget.patience is not None and state.without_gain >= budget.patience
+    return Record("validation", state.step, epoch, {**found.scores, f"best/{metric}": state.best_value}, found.tables)
+
+
+def _gradient(
+    model: nn.Module,
+    method: Method,
+    batches: dict[str, Any],
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    budget: Budget,
+    seed: int,
+    state: State,
+) -> dict[str, float]:
+    """The gradient of one step; when memory runs out, again from its beginning in halves."""
+    while True:
+        seed_by(seed, state.step)  # dropout is a function of seed and step: a resumed run draws the same
+        try:
+            return method.gradient(
+                model,
+                batches,
+                progress=state.step / budget.steps,
+                micro_batch_size=state.micro_batch_size,
+                backward=lambda loss: scaler.scale(loss).backward(),
+            )
+        except torch.OutOfMemoryError as problem:
+            optimizer.zero_grad(set_to_none=True)
+            if not (budget.halve_on_oom and method.divisible and state.micro_batch_size > 1):
+                raise MachineFault(
+                    f"out of memory at step {state.step + 1} with training.micro_batch_size={state.micro_batch_size}: "
+                    "type a smaller one, or a smaller task.max_length"
+                ) from problem
+        state.micro_batch_size = -(-state.micro_batch_size // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _may_overflow(scaler: torch.amp.GradScaler) -> bool:
+    """In fp16 a gradient may overflow while the scale is still being found; below 1 that is no longer the reason."""
+    return scaler.is_enabled() and scaler.get_scale() >= 1
+
+
+def _blame(what: str, step: int, batches: Mapping[str, Any], method: Method) -> str:
+    ids = [str(getattr(method, name).ids[i]) for name, indices in batches.items() for i in indices]
+    shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+    return (
+        f"the {what} is not a finite number at step {step + 1} (examples {shown}); the last checkpoint is intact.\n"
+        "  Try a smaller optimizer.lr, a longer optimizer.warmup, or hardware.precision=fp32"
+    )
