@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tl_run import durable
+from tl_run import durable, manifest
 from tl_run.errors import BadCheckpoint, MachineFault
 
 MAX_BYTES = 4 * 2**30
@@ -29,7 +29,7 @@ def arrays(kind: str, key: str, make: Callable[[], dict[str, np.ndarray]]) -> di
 
     entry = folder() / kind / key
     with contextlib.suppress(BadCheckpoint, OSError):
-        durable.read_folder(entry)
+        manifest.read_folder(entry)
         os.utime(entry)
         return load((entry / "arrays.safetensors").read_bytes())
     made = make()

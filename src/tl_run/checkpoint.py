@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tl_run import durable
+from tl_run import durable, manifest
 from tl_run.errors import BadCheckpoint
 from tl_run.freeze import moves
 from tl_run.training import State
@@ -66,7 +66,7 @@ def restore(
     warnings: list[str] = []
     for path in _all(folder):
         try:
-            facts = durable.read_folder(path)
+            facts = manifest.read_folder(path)
             if facts.get("identity") != identity:
                 raise BadCheckpoint(f"{path}: belongs to another run")
             state = State(**json.loads((path / "state.json").read_bytes()))

@@ -78,14 +78,14 @@ def _compose_and_run(arguments: list[str]) -> None:
     failed: list[Exception] = []
 
     def run(config: DictConfig) -> float | None:
-        from tl_run.job import job
-
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return job(config)
         try:
+            from tl_run.job import job
+
             return job(config)
-        except Exception as problem:  # Hydra would print a line of its own before passing it on
-            failed.append(problem)
+        except Exception as problem:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise  # the sweeper sees it
+            failed.append(problem)  # Hydra would print a line of its own before passing it on
             return None
 
     sys.argv = [sys.argv[0], *translate(arguments)]
@@ -104,7 +104,9 @@ def _compose_and_run(arguments: list[str]) -> None:
 
 def translate(arguments: list[str]) -> list[str]:
     """What Hydra does not know: `--plan`, a run folder named by `resume=`, and a list as a group's choice (refused)."""
-    known = [a for a in arguments if a != "--plan"] + (["plan=true"] if "--plan" in arguments else [])
+    multirun = [a for a in arguments if a in ("-m", "--multirun")]  # argparse wants it before or after all overrides
+    known = multirun[:1] + [a for a in arguments if a not in ("--plan", "-m", "--multirun")]
+    known += ["plan=true"] if "--plan" in arguments else []
     for argument in known:
         group, _, value = argument.partition("=")
         if group in check.GROUPS and value.startswith("["):

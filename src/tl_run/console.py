@@ -1,34 +1,45 @@
 """What a person sees: the plan, the progress of training, and what came of it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from tl_run.training import Record
+if TYPE_CHECKING:
+    from tl_run.training import Record  # it brings torch, which telling a stored result does not need
+
 
 LARGEST_SHOWN = 10  # classes up to which tables are printed
 
 
 class Terminal:
-    """Prints to stdout; a live line while training when that is a terminal, plain lines otherwise."""
+    """Prints to stdout; a live line while training when that is a terminal, plain lines otherwise.
 
-    def __init__(self) -> None:
-        self.console = Console(highlight=False)
+    In a sweep a job shows validation only: who looks at eight test scores has begun to choose by them.
+    """
+
+    def __init__(self, in_sweep: bool = False) -> None:
+        self.in_sweep = in_sweep
+        self.console = Console(highlight=False, soft_wrap=True)
         self._progress: Progress | None = None
         self._task: Any = None
+        self._best: float | None = None
 
     def plan(self, rows: list[tuple[str, str]], notes: list[str]) -> None:
         """The run in a few rows, then whatever was decided for the user."""
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="bold")
-        grid.add_column(overflow="fold")
-        for name, words in rows:
-            grid.add_row(name, Text(words))
-        self.console.print(grid)
+        if self.console.is_terminal:
+            grid = Table.grid(padding=(0, 2))
+            grid.add_column(style="bold")
+            grid.add_column(overflow="fold")
+            for name, words in rows:
+                grid.add_row(name, Text(words))
+            self.console.print(grid)
+        else:
+            for name, words in rows:
+                self.console.print(Text(f"{name:<11} {words}"))
         for note in notes:
             self.note(note)
 
@@ -56,7 +67,7 @@ class Terminal:
         self._task = self._progress.add_task("", total=steps, completed=done, epoch=0.0, loss=0.0, speed=0.0)
         self._progress.start()
 
-    def show(self, record: Record, metric: str) -> None:
+    def show(self, record: "Record", metric: str) -> None:
         """Bring the live line up to date; validation scores get a line of their own."""
         if self._progress:
             fields: dict[str, float] = {"epoch": record.epoch}
@@ -68,7 +79,8 @@ class Terminal:
         if record.kind == "validation":
             value, best = record.values[metric], record.values[f"best/{metric}"]
             text = f"epoch {record.epoch:5.2f}  step {record.step:5d}  validation {metric} {value:.4f}"
-            text += f"  loss {record.values['loss']:.4f}" + ("  best" if value == best else "")
+            text += f"  loss {record.values['loss']:.4f}" + ("  best" if best != self._best else "")
+            self._best = best
             self.console.print(Text(text))
 
     def stop(self) -> None:
@@ -82,11 +94,13 @@ class Terminal:
         metric = result["metric"]["name"]
         self.console.print()
         self.console.print(f"validation  {metric} [bold]{result['validation'][metric]:.4f}[/]  (step {result['best_step']})")
-        test = result.get("test")
-        if test:
+        if self.in_sweep:
+            self.console.print(Text(f"folder      {folder}\n"))
+            return
+        if test := result["test"]:
             others = ", ".join(f"{k} {test[k]:.4f}" for k in test if isinstance(test[k], float) and k != metric)
             self.console.print(f"test        {metric} [bold]{test[metric]:.4f}[/]  ({others})")
-        tables = result.get("tables", {})
+        tables = result["tables"]
         if "confusion" in tables and len(tables["confusion"]) <= LARGEST_SHOWN:
             self.console.print(_classes(tables))
         self.console.print(Text(f"folder      {folder}"))

@@ -51,3 +51,17 @@ class Interrupted(BaseException):
     """A signal asked the run to stop; the checkpoint is written. Not an Exception: it ends a whole sweep."""
 
     code = INTERRUPTED
+
+
+class JobsFailed(Failure):
+    """Some jobs of a sweep failed; the others are done."""
+
+    code = JOB_FAILED
+
+    @classmethod
+    def of(cls, total: int, failures: Sequence[tuple[Sequence[str], str]]) -> "JobsFailed":
+        """Every failed job with its reason, and the command that repeats it alone."""
+        lines = [f"{len(failures)} of {total} jobs failed, the others are done:"]
+        for overrides, reason in failures:
+            lines += [f"  tl-run {' '.join(overrides)}", *(f"      {line}" for line in reason.splitlines())]
+        return cls("\n".join(lines))

@@ -44,8 +44,7 @@ def enter(path: Path, *, fresh: bool, config: dict[str, Any], identity: str) -> 
             durable.clean(mine / "checkpoints")
             yield _look(mine, config, identity)
     finally:
-        if fresh:
-            _drop_if_empty(mine)
+        drop_if_empty(mine)
 
 
 def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
@@ -105,13 +104,13 @@ def _claim_fresh(path: Path) -> Path:
     return path
 
 
-def _drop_if_empty(path: Path) -> None:
-    """A start that wrote nothing (bad input, --plan) leaves nothing."""
-    if path.is_dir() and [p.name for p in path.iterdir()] == [".lock"]:
-        (path / ".lock").unlink()
+def drop_if_empty(path: Path) -> None:
+    """A start that wrote nothing (bad input, --plan) leaves nothing, nor empty folders above it."""
+    if path.is_dir() and {p.name for p in path.iterdir()} <= {".lock"}:
+        (path / ".lock").unlink(missing_ok=True)
         path.rmdir()
         for parent in list(path.parents)[:2]:
-            if parent.is_dir() and parent.name and not any(parent.iterdir()):
+            if parent.is_dir() and parent != Path.cwd() and not any(parent.iterdir()):
                 parent.rmdir()
 
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tl_run import durable
+from tl_run import manifest
 from tl_run.data.table import Table
 
 RESULTS_VERSION = 1
@@ -55,4 +55,4 @@ def of_model(folder: Path) -> dict[str, str]:
     """Checksums of a model folder's files that decide what is loaded."""
     suffixes = {".json", ".safetensors", ".model", ".txt"}
     files = sorted(path for path in folder.iterdir() if path.suffix in suffixes and path.is_file())
-    return {path.name: durable.sha256_file(path) for path in files if path.name != durable.MANIFEST}
+    return {path.name: manifest.sha256_file(path) for path in files if path.name != manifest.MANIFEST}

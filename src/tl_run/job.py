@@ -14,8 +14,8 @@ from tl_run import embedded, identity, task
 from tl_run.config import check
 from tl_run.config.options import Run
 from tl_run.data import sources, splits
-from tl_run.errors import BadCheckpoint, Failure
-from tl_run.folder import CONFIG, enter, job_name
+from tl_run.errors import BadCheckpoint
+from tl_run.folder import CONFIG, RunFolder, drop_if_empty, enter, job_name
 from tl_run.signals import Signals
 
 
@@ -38,44 +38,49 @@ class Job:
 
 def job(config: DictConfig) -> float | None:
     """Run one job; returns the main metric on validation, by which sweeps compare. Raises: Failure."""
+    hydra = HydraConfig.get()
     with Signals() as signals:
-        hydra = HydraConfig.get()
-        sweep = hydra.mode == RunMode.MULTIRUN
-        overrides = [str(o) for o in hydra.overrides.task if not o.startswith("plan=")]
+        overrides = [str(override) for override in hydra.overrides.task if not override.startswith("plan=")]
         plain = check.resolve(config)
-        if plain["resume"] and all(o.startswith("resume=") for o in overrides):
+        if plain["resume"] and all(override.startswith("resume=") for override in overrides):
             plain |= _stored(Path(plain["resume"]))
-        ready = prepare(plain, overrides)
-        if plain["resume"]:
-            path, fresh = Path(plain["resume"]), False
-        elif sweep:
-            path, fresh = Path(hydra.sweep.dir) / job_name(overrides, ready.identity), False
-        else:
-            path = Path(hydra.runtime.output_dir)
-            fresh = not any(o.startswith("hydra.run.dir=") for o in hydra.overrides.hydra)
-            path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        try:
+            ready = prepare(plain, overrides)
+        except BaseException:
+            drop_if_empty(Path(hydra.runtime.output_dir))  # Hydra made it before anything was checked
+            raise
+        path, fresh = _place(hydra, plain, ready)
         with enter(path, fresh=fresh, config=plain, identity=ready.identity) as folder:
             try:
-                result = _result(ready, folder, signals)
-            except Failure:
-                raise
+                result = _result(ready, folder, signals, in_sweep=hydra.mode == RunMode.MULTIRUN)
             except Exception as problem:
-                problem.run_folder = folder.path  # type: ignore[attr-defined]
+                problem.run_folder = folder.path  # type: ignore[attr-defined]  # where the log of a fault goes
                 raise
-        return result["validation"][result["metric"]["name"]] if result else None
+    return result["validation"][result["metric"]["name"]] if result else None
 
 
-def _result(ready: Job, folder: Any, signals: Signals) -> dict[str, Any] | None:
-    if folder.result is not None and not ready.options.plan:
-        print(f"this run is done, its result is shown again: {folder.path}")
-        from tl_run.console import Terminal
+def _place(hydra: Any, config: dict[str, Any], ready: Job) -> tuple[Path, bool]:
+    """The run's folder, and whether its name came from the clock, so that a second start must take another one."""
+    if config["resume"]:
+        return Path(config["resume"]), False
+    if hydra.mode == RunMode.MULTIRUN:
+        return Path(hydra.sweep.dir) / job_name(ready.overrides, ready.identity), False
+    path = Path(hydra.runtime.output_dir)
+    named = any(override.startswith("hydra.run.dir=") for override in hydra.overrides.hydra)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path, not named
 
-        Terminal().result(folder.result, str(folder.path))
-        return folder.result
+
+def _result(ready: Job, folder: RunFolder, signals: Signals, in_sweep: bool) -> dict[str, Any] | None:
     from tl_run.console import Terminal
+
+    terminal = Terminal(in_sweep)
+    if folder.result is not None and not ready.options.plan:
+        terminal.note(f"{folder.path} is done; its result:")
+        terminal.result(folder.result, str(folder.path))
+        return folder.result
     from tl_run.run import run
 
-    return run(ready, folder, Terminal(), signals)
+    return run(ready, folder, terminal, signals)
 
 
 def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
@@ -113,19 +118,24 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
 
 def find(options: Run) -> tuple[Path, Path | None, dict[str, str | None]]:
     """Folders of model and dataset, and their commits on the hub; what is missing is named at once."""
-    if options.model.path.startswith(embedded.PREFIX) and not options.task.dataset:
-        return embedded.locate(options.model.path), None, {}
     from tl_run import hub
 
-    wanted = {}
-    if not options.model.path.startswith(embedded.PREFIX):
-        wanted["model"] = hub.model(options.model.path, options.model.revision, options.model.pretrained)
-    if options.task.dataset:
-        wanted["dataset"] = hub.dataset(options.task.dataset, options.task.revision, options.task.subset)
+    model, data = options.model, options.task
+    wanted: dict[str, hub.Wanted] = {}
+    if not model.path.startswith(embedded.PREFIX):
+        files = ("config", "weights", "tokenizer") if model.pretrained else ("config", "tokenizer")
+        wanted["model"] = hub.Wanted("model", model.path, "model.path", "model=tiny", model.revision, files)
+    if data.dataset:
+        names = tuple(name for name in (data.splits.train, data.splits.validation, data.splits.test) if name)
+        wanted["dataset"] = hub.Wanted(
+            "dataset", data.dataset, "task.dataset", "task=reviews", data.revision, subset=data.subset, splits=names
+        )
     found = dict(zip(wanted, hub.find(list(wanted.values())), strict=True))
-    model = found["model"].folder if "model" in found else embedded.locate(options.model.path)
-    dataset = found["dataset"].folder if "dataset" in found else None
-    return model, dataset, {kind: place.commit for kind, place in found.items()}
+    return (
+        found["model"].folder if "model" in found else embedded.locate(model.path),
+        found["dataset"].folder if "dataset" in found else None,
+        {kind: place.commit for kind, place in found.items()},
+    )
 
 
 def _stored(folder: Path) -> dict[str, Any]:

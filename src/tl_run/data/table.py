@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tl_run.errors import BadInput
@@ -23,6 +23,8 @@ class Table:
     """line, item (of a JSON list) or row (of a Parquet file)."""
     has_header: bool = False
     """The column names are the first line of the file: a missing column may then mean a missing header."""
+    class_names: dict[str, list[str]] = field(default_factory=dict)
+    """For a column of class numbers, as the hub has them, the name of each number; -1 is no class."""
 
     def where(self, index: int) -> str:
         """The place of a row in words: `reviews.csv, line 12`."""

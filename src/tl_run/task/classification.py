@@ -12,7 +12,7 @@ import numpy as np
 from tl_run.config import options
 from tl_run.config.names import did_you_mean
 from tl_run.data.encoded import Encoded
-from tl_run.data.sources import Rows
+from tl_run.data.table import Table
 from tl_run.errors import BadInput
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Classification:
 
     # -- reading
 
-    def read(self, sources: Mapping[str, Rows]) -> dict[str, list[Example]]:
+    def read(self, sources: Mapping[str, Table]) -> dict[str, list[Example]]:
         """Examples of every split; labels are those of the whole train file, sorted.
 
         Raises: BadInput with file, line and remedy, over all rows of all splits.
@@ -72,7 +72,7 @@ class Classification:
             raise BadInput.of(problems)
         return examples
 
-    def read_unlabelled(self, rows: Rows) -> list[Example]:
+    def read_unlabelled(self, rows: Table) -> list[Example]:
         """Examples of a file that has texts only, as tl-predict gets them."""
         problems: list[str] = []
         texts = self._texts(rows, self.options.text, "the run's text", problems)
@@ -82,14 +82,14 @@ class Classification:
         ids = self.ids(rows)
         return [Example(ids[i], texts[i], pairs[i] if pairs else None, None) for i in range(len(texts))]
 
-    def ids(self, rows: Rows) -> list[str]:
+    def ids(self, rows: Table) -> list[str]:
         """The column task.id where the file has it, else the row's number from 0."""
         column = self.options.id
         if column and column in rows.columns:
             return [str(row[column]) for row in rows.rows]
         return [str(i) for i in range(len(rows.rows))]
 
-    def _texts(self, rows: Rows, column: str, option: str, problems: list[str]) -> list[str]:
+    def _texts(self, rows: Table, column: str, option: str, problems: list[str]) -> list[str]:
         rows.require(column, option)
         values = [row[column] for row in rows.rows]
         for i, value in enumerate(values):
@@ -97,7 +97,7 @@ class Classification:
                 problems.append(f"{rows.where(i)}: '{column}' is {_kind(value)}, a text is needed ({option})")
         return values
 
-    def _label_names(self, rows: Rows, problems: list[str]) -> list[str | None]:
+    def _label_names(self, rows: Table, problems: list[str]) -> list[str | None]:
         column = self.options.label
         rows.require(column, "task.label")
         names = rows.class_names.get(column)
@@ -114,7 +114,7 @@ class Classification:
                 labels.append(None)
         return labels
 
-    def _check_labels(self, rows: Rows, names: Sequence[str | None], problems: list[str]) -> None:
+    def _check_labels(self, rows: Table, names: Sequence[str | None], problems: list[str]) -> None:
         counts = Counter(name for name in names if name is not None)
         if problems or not rows.rows:
             return

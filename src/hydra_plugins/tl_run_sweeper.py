@@ -1,0 +1,96 @@
+"""hydra/sweeper=grid: every combination once, a failing job fails alone, and each failure is named at the end.
+
+Hydra's own basic sweeper reports only the first failure, writes the config with secrets in clear, and runs equal jobs twice.
+Hydra imports this file at every start, without putting it into sys.modules: no heavy imports, no postponed annotations.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+
+
+@dataclass
+class GridConf:
+    """Options of the sweeper, as Hydra's basic one has them."""
+
+    _target_: str = "hydra_plugins.tl_run_sweeper.GridSweeper"
+    max_batch_size: int | None = None
+    params: dict[str, str] | None = field(default=None)
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridConf, provider="tl-run")
+
+
+class GridSweeper(BasicSweeper):
+    """Sweeps the grid of all values."""
+
+    def sweep(self, arguments: list[str]) -> list[JobReturn]:
+        """Run all jobs. Raises: JobsFailed after the last one, naming every job that failed."""
+        from tl_run.config.messages import explain
+        from tl_run.errors import JobsFailed
+
+        assert self.config is not None
+        assert self.launcher is not None
+        assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        overrides = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
+        grid = [list(job) for batch in self.split_arguments(overrides, None) for job in batch]
+        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        valid, refused = self._compose(grid)
+        failures = [(job, explain(problem) or str(problem)) for job, problem in refused]
+        returns: list[JobReturn] = []
+        size = self.max_batch_size or max(len(valid), 1)
+        for start in range(0, len(valid), size):
+            returns += self.launcher.launch(valid[start : start + size], initial_job_idx=start)
+        for done in returns:
+            if done.status != JobStatus.COMPLETED:
+                failures.append((list(done.overrides or []), str(done._return_value)))
+        if failures:
+            raise JobsFailed.of(len(grid), failures)
+        return returns
+
+    def _compose(self, grid: list[list[str]]) -> tuple[list[list[str]], list[tuple[list[str], Exception]]]:
+        """Jobs whose config composes, without repeats, and those that cannot be composed.
+
+        An option that only another job's choice has (`-m freeze=none,bottom freeze.layers=4`) is left out where it means
+        nothing.
+        """
+        refused: list[tuple[list[str], Exception]] = []
+        composed: list[list[str]] = []
+        pending: list[tuple[list[str], str, Exception]] = []
+        for job in grid:
+            problem = self._problem(job)
+            key = getattr(getattr(problem, "__cause__", None), "full_key", None)
+            if problem is None:
+                composed.append(job)
+            elif key:
+                pending.append((job, key, problem))
+            else:
+                refused.append((job, problem))
+        for job, key, problem in pending:
+            fits_elsewhere = any(_sets(override, key) for other in composed for override in other)
+            left = [override for override in job if not _sets(override, key)]
+            if fits_elsewhere and self._problem(left) is None:
+                composed.append(left)
+            else:
+                refused.append((job, problem))
+        return [list(job) for job in dict.fromkeys(map(tuple, composed))], refused
+
+    def _problem(self, job: list[str]) -> Exception | None:
+        assert self.hydra_context is not None
+        assert self.config is not None
+        try:
+            self.hydra_context.config_loader.load_sweep_config(self.config, job)
+        except HydraException as problem:
+            return problem
+        return None
+
+
+def _sets(override: str, key: str) -> bool:
+    return re.match(rf"\+{{0,2}}{re.escape(key)}=", override) is not None
