@@ -91,8 +91,9 @@ def test_lines_are_physical_where_quoted_fields_hold_line_breaks(read):
     assert table.where(3) == "t.csv, line 7"
 
 
-def test_blank_lines_of_a_single_column_are_empty_texts_but_not_at_the_end(read):
-    table = read("t.csv", "text\ngood\n\nbad\n\n\n")
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+def test_blank_lines_of_a_single_column_are_empty_texts_but_not_at_the_end(read, name):
+    table = read(name, "text\ngood\n\nbad\n\n\n")
     assert table.column("text") == ["good", "", "bad"]
     assert table.lines == [2, 3, 4]
 
@@ -119,7 +120,7 @@ def test_json_escapes_that_only_look_like_half_characters(read):
 
 
 def test_json_list_inside_an_object_counts_items(read):
-    table = read("t.json", '{"version": "2.0", "data": [{"a": 1},\n {"a": 2}]}')
+    table = read("t.json", '{"version": "2.0", "info": {}, "data": [{"a": 1},\n {"a": 2}]}')
     assert table.rows == [{"a": 1}, {"a": 2}]
     assert table.where(1) == "t.json, item 2"
 
@@ -246,6 +247,7 @@ REFUSED = [
     ("t.csv", b"text,label\na\0,1\n\0,0\n", "line 2 (byte 12): a NUL byte, 2 in all; remove them: tr -d"),
     ("t.csv", "text,label\ngut,1\nMädchen,0\n".encode("cp1252"), "line 3 (byte 18): byte 0xe4 is not UTF-8"),
     ("t.csv", "text,label\ncafé,1\n“naïve”,0\n".encode("cp1252"), "iconv -f WINDOWS-1252 -t UTF-8"),
+    ("t.csv", "text,label\ncréée naïve naïf maïs,1\n".encode("cp1252"), "iconv -f WINDOWS-1252 -t UTF-8"),
     ("t.csv", "text,label\n很好,1\n不好 movie,0\n".encode("gb18030"), "iconv -f GB18030 -t UTF-8"),
     ("t.csv", "text,label\nочень хорошо,1\n".encode("cp1251"), "iconv -f ENCODING -t UTF-8"),
     ("t.csv", "text,label\ngood,1\n".encode("utf-16"), "UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8"),
@@ -271,6 +273,7 @@ REFUSED = [
     ("t.jsonl", '{"a": 1}\n{"a": 2\n', "line 2, column 8: not JSON (Expecting ',' delimiter); each line must be one"),
     ("t.jsonl", '{"a": 1} {"a": 2}\n', "line 1, column 10: not JSON (Extra data)"),
     ("t.jsonl", '["a", 1]\n["b", 2]\n', "line 1: a list; each line must be an object such as"),
+    ("t.jsonl", '["a", 1]', "line 1: a list; each line must be an object such as"),
     ("t.jsonl", '{"a": 1}\n3\n', "line 2: a number; each line must be an object"),
     ("t.jsonl", '[{"a": 1},\n{"a": 2}]\n', "one JSON value over the whole file, not one object per line; rename it"),
     ("t.jsonl", '[{"a": 1}]', "rename it to .json"),
@@ -324,6 +327,8 @@ def test_three_problems_in_words_the_others_counted(read):
         'write a quote inside a quoted field as two ("")',
         "... and 2 more problems like these",
     ]
+    torn = message(read, "t.csv", 'text,label\n"a,1\n"b",0\nc,"1\n"d",0\n')
+    assert len(torn.split("\n")) == 1, "after a quote that runs over lines nothing is read inside out"
     found = message(read, "t.jsonl", '{"a": NaN}\n{"a": 1}\n{"a": Infinity}\n[]\n')
     assert [line.split(":")[0] for line in found.split("\n")] == [
         "t.jsonl, line 1",

@@ -55,12 +55,10 @@ def _why_not_text(name: str, data: bytes, offset: int) -> str:
 
 
 def _likely_encoding(data: bytes) -> str | None:
-    """A guess for the message only: Chinese comes in pairs of high bytes, Western text has few of them, alone."""
+    """A guess for the message only: Chinese comes in pairs of high bytes, Western text has them alone."""
     high = len(re.findall(rb"[\x80-\xff]", data))
     paired = 2 * len(re.findall(rb"[\x81-\xfe][\xa1-\xfe]", data))
     likely = "GB18030" if paired > high / 2 else "WINDOWS-1252"
-    if likely == "WINDOWS-1252" and high > len(data) / 5:
-        return None
     try:
         data.decode(likely)
     except UnicodeDecodeError:

@@ -80,9 +80,8 @@ def _from_object(name: str, text: str, start: int) -> Table:
     strict = StrictDecoder()
     value, end = strict.value(text, start)
     nothing_after(text, end)
-    parts = list(value.values()) if isinstance(value, dict) else []
-    lists = [part for part in parts if isinstance(part, list)]
-    if len(lists) != 1 or any(isinstance(part, dict) for part in parts):
+    lists = [part for part in value.values() if isinstance(part, list)] if isinstance(value, dict) else []
+    if len(lists) != 1:
         what = "an object without one list of rows in it" if isinstance(value, dict) else _kind(value)
         raise BadInput(f"{name}: this is {what}; write a list of objects: [{_ROW}, ...] (pandas: orient='records')")
     problems = [f"{name}: {fault}" for fault in strict.faults]
