@@ -13,7 +13,30 @@ import transformers
 
 from tl_run import cli
 
-WORDS = "the a film plot was is good bad fine dull not very and but i it loved hated story ending great poor".split()
+WORDS = [
+    "the",
+    "a",
+    "film",
+    "plot",
+    "was",
+    "is",
+    "good",
+    "bad",
+    "fine",
+    "dull",
+    "not",
+    "very",
+    "and",
+    "but",
+    "i",
+    "it",
+    "loved",
+    "hated",
+    "story",
+    "ending",
+    "great",
+    "poor",
+]
 
 
 def bert_folder(folder: Path, **changes: int) -> Path:
@@ -40,7 +63,7 @@ def table(tmp_path: Path) -> Path:
     """48 labelled texts that a model can learn: the word good or bad decides."""
     lines = ["text,label"]
     for i in range(48):
-        word, label = (("good", "yes") if i % 2 else ("bad", "no"))
+        word, label = ("good", "yes") if i % 2 else ("bad", "no")
         lines.append(f"the {WORDS[i % 7]} film was {word} and {WORDS[(i * 5) % 11]},{label}")
     path = tmp_path / "train.csv"
     path.write_text("\n".join(lines) + "\n")

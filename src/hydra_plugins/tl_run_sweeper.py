@@ -1,6 +1,7 @@
 """hydra/sweeper=grid: every combination once, a failing job fails alone, and each failure is named at the end.
 
-Hydra's own basic sweeper reports only the first failure, writes the config with secrets in clear, and runs equal jobs twice.
+Hydra's own basic sweeper reports only the first failure, writes the config with secrets in clear, and runs equal jobs
+twice.
 Hydra imports this file at every start, without putting it into sys.modules: no heavy imports, no postponed annotations.
 """
 
@@ -58,8 +59,8 @@ class GridSweeper(BasicSweeper):
     def _compose(self, grid: list[list[str]]) -> tuple[list[list[str]], list[tuple[list[str], Exception]]]:
         """Jobs whose config composes, without repeats, and those that cannot be composed.
 
-        An option that only another job's choice has (`-m freeze=none,bottom freeze.layers=4`) is left out where it means
-        nothing.
+        An option that only another job's choice has (`-m freeze=none,bottom freeze.layers=4`) is left out where it
+        means nothing.
         """
         refused: list[tuple[list[str], Exception]] = []
         composed: list[list[str]] = []

@@ -61,7 +61,7 @@ def restore(
     """Bring model and optimizer to the newest good checkpoint.
 
     Returns the state, the length of metrics.jsonl then, and a warning for each checkpoint that was damaged. Without a
-    good one: a new State, 0. Every byte is verified before any file is parsed, and nothing is changed before all is read.
+    good one: a new State, 0. Every byte is verified before any file is parsed; nothing changes before all is read.
     """
     warnings: list[str] = []
     for path in _all(folder):

@@ -57,7 +57,9 @@ def say(kind: str, words: str) -> None:
 def _log(problem: Exception) -> Path:
     folder = Path(getattr(problem, "run_folder", None) or tempfile.gettempdir())
     path = folder / "tl-run.log"
-    text = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{''.join(traceback.format_exception(problem))}\n"
+    text = (
+        f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{''.join(traceback.format_exception(problem))}\n"
+    )
     if os.environ.get("TL_DEBUG"):
         print(text, file=sys.stderr)
     try:
@@ -113,7 +115,7 @@ def translate(arguments: list[str]) -> list[str]:
             choices = value.strip("[]").split(",")
             raise errors.BadOption(
                 f"{group}={value}: one {group} a run, and Hydra would melt these into one without a word. Type\n"
-                f"  tl-run {group}={choices[0].strip()}    or, for one run each:    tl-run -m {group}={value.strip('[]')}"
+                f"  tl-run {group}={choices[0].strip()}   or, for one run each:   tl-run -m {group}={','.join(choices)}"
             )
         if group == "resume" and value not in ("", "null"):
             folder = value.strip("'\"").rstrip("/")

@@ -70,7 +70,7 @@ class Terminal:
     def show(self, record: "Record", metric: str) -> None:
         """Bring the live line up to date; validation scores get a line of their own."""
         if self._progress:
-            fields: dict[str, float] = {"epoch": record.epoch}
+            fields: dict[str, Any] = {"epoch": record.epoch}
             if record.kind != "validation":
                 fields["loss"] = record.values["loss"]
             if record.kind == "train":
@@ -93,7 +93,9 @@ class Terminal:
         """Scores, the table of classes when they are few, and where everything lies."""
         metric = result["metric"]["name"]
         self.console.print()
-        self.console.print(f"validation  {metric} [bold]{result['validation'][metric]:.4f}[/]  (step {result['best_step']})")
+        self.console.print(
+            f"validation  {metric} [bold]{result['validation'][metric]:.4f}[/]  (step {result['best_step']})"
+        )
         if self.in_sweep:
             self.console.print(Text(f"folder      {folder}\n"))
             return

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, code, device, data and weights, so that it can be told whether it can be repeated."""
+"""What a run was made with: versions, code, device, data and weights, so that one can tell if it can be repeated."""
 
 import json
 import platform
@@ -46,15 +46,10 @@ def compare(path: Path, now: dict[str, Any]) -> list[str]:
         if before[key] != now[key]:
             raise BadCheckpoint(
                 f"{path.parent} was begun with hardware.{key}={before[key]}, here it would go on with {now[key]}; "
-                f"nothing was touched. Type hardware.{key}={before[key]} where there is one, or start anew in another folder"
+                f"nothing was touched.\n  Type hardware.{key}={before[key]} where there is one, or another hydra.run.dir"
             )
-    differing = [f"{name} was {v}, now {now['versions'][name]}" for name, v in before["versions"].items()]
-    differing = [words for words, (name, v) in zip(differing, before["versions"].items(), strict=True)
-                 if v != now["versions"][name]]
-    if before["threads"] != now["threads"]:
-        differing.append(f"threads were {before['threads']}, now {now['threads']} (hardware.threads)")
-    if before["platform"] != now["platform"]:
-        differing.append("another machine")
+    old, new = ({**each["versions"], "threads": each["threads"], "machine": each["platform"]} for each in (before, now))
+    differing = [f"{name} was {old.get(name)}, now {new[name]}" for name in new if old.get(name) != new[name]]
     return [f"the result may differ in its last digits: {'; '.join(differing)}"] if differing else []
 
 

@@ -1,4 +1,4 @@
-"""What learns and what stays. Frozen means frozen: no gradient, eval mode, and a hash of every tensor before and after."""
+"""What learns and what stays. Frozen means frozen: no gradient, eval mode, a hash of every tensor before and after."""
 
 import hashlib
 import re
@@ -110,7 +110,7 @@ def _set_mode(module: nn.Module, parent: bool) -> None:
 def fingerprints(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
     """sha256 of each tensor's bytes."""
     return {
-        name: hashlib.sha256(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()).hexdigest()
+        name: hashlib.sha256(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data).hexdigest()
         for name, tensor in tensors.items()
     }
 
@@ -128,7 +128,9 @@ def moves(model: nn.Module, ever: frozenset[str]) -> dict[str, torch.Tensor]:
     return parameters | buffers
 
 
-def audit(before: Mapping[str, str], model: nn.Module, ever: frozenset[str], initial: Mapping[str, str]) -> dict[str, Any]:
+def audit(
+    before: Mapping[str, str], model: nn.Module, ever: frozenset[str], initial: Mapping[str, str]
+) -> dict[str, Any]:
     """Which tensors were to stay and did, which were to learn and moved.
 
     `before` holds the fingerprints of what stays, `initial` those of what learns.

@@ -1,4 +1,4 @@
-"""Which run is this? The hash of all that decides its result: config, data, starting weights, and our own version of it."""
+"""Which run is this? The hash of all that decides its result: config, data, starting weights, our own version."""
 
 import hashlib
 import json

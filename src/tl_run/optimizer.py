@@ -1,4 +1,4 @@
-"""Parameter groups (head, layers by depth, no decay on biases and norms), optimizers, and the schedule as a function."""
+"""Parameter groups (head, layers by depth, no decay on biases and norms), optimizers, the schedule as a function."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -60,14 +60,18 @@ def parameter_groups(model: nn.Module, anatomy: Anatomy, ever: frozenset[str], o
 
 def _parts(anatomy: Anatomy, options: Any) -> dict[str, tuple[str, float]]:
     """For each parameter the part of the model it is shown under, and its peak learning rate."""
-    parts = {name: ("head", options.head_lr or options.lr) for name in anatomy.head}
+    head, depth = options.head_lr or options.lr, len(anatomy.layers)
+    parts: dict[str, tuple[str, float]] = {}
+    parts.update((name, ("head", head)) for name in anatomy.head)
     if options.layer_decay == 1.0:
-        return parts | {name: ("trunk", options.lr) for name in anatomy.trunk}
-    parts |= {name: ("top", options.lr) for name in anatomy.top}
-    depth = len(anatomy.layers)
+        parts.update((name, ("trunk", options.lr)) for name in anatomy.trunk)
+        return parts
+    parts.update((name, ("top", options.lr)) for name in anatomy.top)
     for number, layer in enumerate(anatomy.layers):
-        parts |= {name: (f"layer.{number}", options.lr * options.layer_decay ** (depth - 1 - number)) for name in layer}
-    return parts | {name: ("embeddings", options.lr * options.layer_decay**depth) for name in anatomy.embeddings}
+        lr = options.lr * options.layer_decay ** (depth - 1 - number)
+        parts.update((name, (f"layer.{number}", lr)) for name in layer)
+    parts.update((name, ("embeddings", options.lr * options.layer_decay**depth)) for name in anatomy.embeddings)
+    return parts
 
 
 def schedule(options: Any, steps: int) -> Callable[[int], float]:

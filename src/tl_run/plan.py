@@ -36,11 +36,17 @@ def rows(
     length = f"{t.max_steps:,} steps" if t.max_steps else f"{t.epochs} epochs, {budget.steps:,} steps"
     return [
         ("task", f"{options.task.name}: {counts}; labels {shown}; best by {job.task.metric}"),
-        ("model", f"{options.model.name}: {options.model.path}{f' at {commit[:8]}' if commit else ''}"
-                  f"{'' if options.model.pretrained else ', random weights'}, {len(parts.layers)} layers"),
+        (
+            "model",
+            f"{options.model.name}: {options.model.path}{f' at {commit[:8]}' if commit else ''}"
+            f"{'' if options.model.pretrained else ', random weights'}, {len(parts.layers)} layers",
+        ),
         ("learns", f"{trainable:,} of {total:,} parameters ({trainable / total:.1%}), freeze={options.freeze.name}"),
-        ("optimizer", f"{o.name}, {o.schedule} with {warmup}; peak lr "
-                      + ", ".join(f"{name} {lr:.3g} ({count:,})" for name, (lr, count) in rates.items())),
+        (
+            "optimizer",
+            f"{o.name}, {o.schedule} with {warmup}; peak lr "
+            + ", ".join(f"{name} {lr:.3g} ({count:,})" for name, (lr, count) in rates.items()),
+        ),
         ("training", f"{length} of {t.batch_size} examples{micro}, seed {options.seed}"),
         ("hardware", hardware.words),
         ("folder", str(folder)),

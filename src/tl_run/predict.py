@@ -27,10 +27,16 @@ def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     made = argparse.ArgumentParser(prog="tl-predict", description=__doc__)
     made.add_argument("run", type=Path, help="folder of a finished run")
-    made.add_argument("input", help="CSV, TSV, JSONL, JSON or Parquet file with the run's text column(s); - reads stdin")
+    made.add_argument(
+        "input", help="CSV, TSV, JSONL, JSON or Parquet file with the run's text column(s); - reads stdin"
+    )
     made.add_argument("-o", "--output", type=Path, help="file to write, .csv or .jsonl; default: stdout")
-    made.add_argument("-f", "--format", choices=["csv", "jsonl"], help="format of the output; default: by the name, or csv")
-    made.add_argument("--input-format", choices=readers.STREAM_FORMATS, default="csv", help="format of stdin (default: csv)")
+    made.add_argument(
+        "-f", "--format", choices=["csv", "jsonl"], help="format of the output; default: by the name, or csv"
+    )
+    made.add_argument(
+        "--input-format", choices=readers.STREAM_FORMATS, default="csv", help="format of stdin (default: csv)"
+    )
     made.add_argument("--batch-size", type=int, default=64, help="examples per forward pass")
     made.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
     return made
@@ -43,7 +49,9 @@ def predict(arguments: list[str]) -> None:
     table = _read(options)
     form = options.format or ("jsonl" if options.output and options.output.suffix in (".jsonl", ".ndjson") else "csv")
     if options.output and options.output.suffix not in (".csv", ".jsonl", ".ndjson") and not options.format:
-        raise BadOption(f"--output {options.output}: the name ends in neither .csv nor .jsonl: type --format csv or jsonl")
+        raise BadOption(
+            f"--output {options.output}: the name ends in neither .csv nor .jsonl: type --format csv or jsonl"
+        )
     if options.batch_size < 1:
         raise BadOption(f"--batch-size {options.batch_size}: must be at least 1")
     lines = _predictions(options, stored, table)

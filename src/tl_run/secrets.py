@@ -1,4 +1,4 @@
-"""What must not be written: values of options and environment that look like tokens are masked in everything we write."""
+"""What must not be written: values of options and environment that look like tokens are masked."""
 
 import os
 import re
@@ -18,7 +18,7 @@ def mask(value: Any, key: str = "") -> Any:
     if value is not None and KEY.search(key):
         return MASK
     if isinstance(value, str):
-        name, equals, rest = value.partition("=")  # an override: key=value
+        name, equals, _ = value.partition("=")  # an override: key=value
         if equals and KEY.search(name):
             return f"{name}={MASK}"
         for secret in _known():

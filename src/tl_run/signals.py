@@ -11,7 +11,7 @@ ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 class Signals:
-    """`with Signals() as signals:` — before and after training a signal ends the run where it is; a second SIGINT always."""
+    """`with Signals() as signals:` in training a signal is noted in `asked`; else, and the second time, it ends us."""
 
     def __init__(self) -> None:
         self.asked: str | None = None
@@ -23,7 +23,9 @@ class Signals:
             self._before = {number: signal.signal(number, self._handle) for number in ASKING}
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for number, before in self._before.items():
             signal.signal(number, before)  # type: ignore[arg-type]
 

@@ -39,14 +39,17 @@ class Board:
 
     def ended(self, success: bool, at: float) -> None:
         """Session end."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto import summary_pb2
         from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
-        status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
-        end = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=at)
-        data = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(session_end_info=end))
-        tag = metadata.SESSION_END_INFO_TAG
-        self._file().add_summary(Summary(value=[Summary.Value(tag=tag, tensor=metadata.NULL_TENSOR, metadata=data)]))
+        api: Any = api_pb2  # protobuf makes the names of these modules when they are imported
+        plugin: Any = plugin_data_pb2
+        summary: Any = summary_pb2.__dict__["Summary"]
+        status = api.STATUS_SUCCESS if success else api.STATUS_FAILURE
+        end = plugin.SessionEndInfo(status=status, end_time_secs=at)
+        data = metadata.create_summary_metadata(plugin.HParamsPluginData(session_end_info=end))
+        value = summary.Value(tag=metadata.SESSION_END_INFO_TAG, tensor=metadata.NULL_TENSOR, metadata=data)
+        self._file().add_summary(summary(value=[value]))
 
     def confusion(self, tag: str, counts: Sequence[Sequence[int]], labels: Sequence[str], step: int, at: float) -> None:
         """A confusion matrix as a picture, for up to 30 classes."""

@@ -92,8 +92,8 @@ def train(
 ) -> Iterator[Record]:
     """Train from `state` to the end of the budget, changing model, optimizer, scaler and state in place.
 
-    The best weights by `metric` on validation are left in `state.best_weights`. Evaluation comes first in the loop, so that
-    a run that was saved between a step and its evaluation begins with that evaluation.
+    The best weights by `metric` on validation are left in `state.best_weights`. Evaluation comes first in the loop, so
+    that a run that was saved between a step and its evaluation begins with that evaluation.
     Raises: NonFinite at the step where loss or gradient stop being numbers; nothing of that step is applied.
     """
     streams = method.streams()
@@ -110,12 +110,13 @@ def train(
             continue
         if at_end or state.stopped:
             return
-        if (now := freeze.at(state.step)) is not phase:
+        now = freeze.at(state.step)
+        if now is not phase:
             phase = now
-            freezing.apply(model, phase)
+            freezing.apply(model, now)
         step_started = time.perf_counter()
         batches = {name: stream.batch(state.step) for name, stream in streams.items()}
-        rates = set_rates(optimizer, schedule(state.step) * phase.lr_factor)
+        rates = set_rates(optimizer, schedule(state.step) * now.lr_factor)
         means = _gradient(model, method, batches, optimizer, scaler, budget, seed, state)
         loss = sum(means.values())
         scaler.unscale_(optimizer)

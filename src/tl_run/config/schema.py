@@ -1,4 +1,4 @@
-"""Plain data into dataclasses: the field's type hint says what is allowed, and every problem is reported by its option."""
+"""Plain data into dataclasses: the type hint says what is allowed, and every problem is reported by its option."""
 
 import dataclasses
 import types
@@ -117,7 +117,7 @@ def _choice(path: str, value: Mapping[str, Any]) -> str:
 
 def _plain(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     """bool, int, float, str, list and dict; a whole number is a float too, and a number typed for a name is a name."""
-    origin = get_origin(kind) or kind
+    origin: Any = get_origin(kind) or kind
     if origin is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if origin is str and isinstance(value, int | float) and not isinstance(value, bool):

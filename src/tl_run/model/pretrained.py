@@ -1,4 +1,4 @@
-"""A transformers model and its tokenizer from a folder, with the task's head; nothing is downloaded or executed here."""
+"""A transformers model and its tokenizer from a folder, with the task's head; nothing is downloaded or executed."""
 
 import json
 import logging
@@ -122,4 +122,5 @@ def _quiet() -> None:
 
 
 def _first_line(problem: Exception) -> str:
-    return f"{type(problem).__name__}: {str(problem).strip().splitlines()[0] if str(problem).strip() else 'no reason given'}"
+    lines = str(problem).strip().splitlines()
+    return f"{type(problem).__name__}: {lines[0] if lines else 'no reason given'}"

@@ -18,6 +18,8 @@ from tl_run.errors import BadInput
 if TYPE_CHECKING:
     import torch
 
+NOTHING: Any = 0  # what scikit-learn shall say of a class that was never predicted
+
 
 @dataclass(frozen=True)
 class Example:
@@ -193,8 +195,8 @@ class Classification:
         every = list(range(len(self.labels)))
         return {
             "accuracy": float(accuracy_score(gold, predicted)),
-            "f1_macro": float(f1_score(gold, predicted, labels=every, average="macro", zero_division=0)),
-            "f1_weighted": float(f1_score(gold, predicted, labels=every, average="weighted", zero_division=0)),
+            "f1_macro": float(f1_score(gold, predicted, labels=every, average="macro", zero_division=NOTHING)),
+            "f1_weighted": float(f1_score(gold, predicted, labels=every, average="weighted", zero_division=NOTHING)),
             "mcc": float(matthews_corrcoef(gold, predicted)),
         }
 
@@ -204,7 +206,7 @@ class Classification:
 
         gold, predicted = encoded.labels, np.argmax(predictions, axis=1)
         every = list(range(len(self.labels)))
-        columns = precision_recall_fscore_support(gold, predicted, labels=every, zero_division=0)
+        columns = precision_recall_fscore_support(gold, predicted, labels=every, zero_division=NOTHING)
         return {
             "per_class": {
                 name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}

@@ -15,7 +15,15 @@ class FineTune(Method):
     """The task's own loss on its training examples; also linear probing, when the trunk is frozen."""
 
     def __init__(
-        self, options: Any, *, task: Any, train: Encoded, batch_size: int, seed: int, pad: Mapping[str, int], hardware: Any
+        self,
+        options: Any,
+        *,
+        task: Any,
+        train: Encoded,
+        batch_size: int,
+        seed: int,
+        pad: Mapping[str, int],
+        hardware: Any,
     ) -> None:
         self.task, self.train, self.pad, self.hardware = task, train, pad, hardware
         self.stream = Stream(train.lengths, batch_size, seed)

@@ -1,7 +1,6 @@
 """What every method of transfer is to the loop: streams of batches, terms of a loss with their weights, a gradient."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
