@@ -46,9 +46,9 @@ def compare(path: Path, now: dict[str, Any]) -> list[str]:
         if before[key] != now[key]:
             raise BadCheckpoint(
                 f"{path.parent} was begun with hardware.{key}={before[key]}, here it would go on with {now[key]}; "
-                f"nothing was touched.\n  Type hardware.{key}={before[key]} where there is one, or another hydra.run.dir"
+                f"nothing was touched.\n  Type hardware.{key}={before[key]} where there is one"
             )
-    old, new = ({**each["versions"], "threads": each["threads"], "machine": each["platform"]} for each in (before, now))
+    old, new = ({**e["versions"], "threads": e["threads"], "machine": e["platform"]} for e in (before, now))
     differing = [f"{name} was {old.get(name)}, now {new[name]}" for name in new if old.get(name) != new[name]]
     return [f"the result may differ in its last digits: {'; '.join(differing)}"] if differing else []
 

@@ -54,8 +54,8 @@ def rows(
 
 
 def hyperparameters(options: Run) -> dict[str, Any]:
-    """The columns of TensorBoard's HParams page: choices and what is commonly swept, without the seed."""
-    return {
+    """The columns of TensorBoard's HParams page: choices and what is commonly swept, without seed and unset ones."""
+    values = {
         "task": options.task.name,
         "model": options.model.name,
         "pretrained": options.model.pretrained,
@@ -74,3 +74,4 @@ def hyperparameters(options: Run) -> dict[str, Any]:
         "task.max_length": options.task.max_length,
         "precision": options.hardware.precision,
     }
+    return {name: value for name, value in values.items() if value is not None}

@@ -158,7 +158,7 @@ def test_sst2_from_the_cache(tmp_path, card):
     folder = into_cache(folder, tmp_path / ".cache/hub/datasets--stanfordnlp--sst2")
     assert splits(folder, None) == ["train", "validation", "test"]
     train = read_split(folder, None, "train")
-    assert train.columns == ["idx", "sentence", "label"]
+    assert train.columns == ("idx", "sentence", "label")
     assert train.rows[3] == {"idx": 3, "sentence": "train 3", "label": 1}
     assert type(train.rows[3]["label"]) is int
     assert len(train.rows) == 20
@@ -245,7 +245,7 @@ def test_text_files_and_file_names(tmp_path, name, text):
     assert splits(folder, None) == ["train", "validation"]
     train = read_split(folder, None, "train")
     assert train.rows == [{"text": "so, so", "stars": 3}]
-    assert train.columns == ["text", "stars"]
+    assert train.columns == ("text", "stars")
     assert train.class_names == {}
 
 

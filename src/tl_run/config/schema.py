@@ -116,17 +116,15 @@ def _choice(path: str, value: Mapping[str, Any]) -> str:
 
 
 def _plain(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
-    """bool, int, float, str, list and dict; a whole number is a float too, and a number typed for a name is a name."""
+    """bool, int, float, str and list; a whole number is a float too, and a number typed for a name is a name."""
     origin: Any = get_origin(kind) or kind
     if origin is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if origin is str and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
+    if origin is list and isinstance(value, list):
+        return [_convert(get_args(kind)[0], item, f"{path}[{i}]", problems) for i, item in enumerate(value)]
     if isinstance(value, origin) and not (origin in (int, float) and isinstance(value, bool)):
-        if origin is list:
-            return [_convert(get_args(kind)[0], item, f"{path}[{i}]", problems) for i, item in enumerate(value)]
-        if origin is dict:
-            return {k: _convert(get_args(kind)[1], item, f"{path}.{k}", problems) for k, item in value.items()}
         return value
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
     shown = "null" if value is None else f"'{value}'"

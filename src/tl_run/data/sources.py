@@ -17,10 +17,6 @@ def read(options: Classification, folder: Path | None) -> dict[str, Table]:
         from tl_run.data import hub_data
 
         names = {"train": options.splits.train, "validation": options.splits.validation, "test": options.splits.test}
-        return {
-            split: hub_data.read_split(folder, options.subset, name, option=f"task.splits.{split}")
-            for split, name in names.items()
-            if name
-        }
+        return {split: hub_data.read_split(folder, options.subset, name) for split, name in names.items() if name}
     paths = {"train": options.train, "validation": options.validation, "test": options.test}
     return {split: read_table(embedded.locate(path)) for split, path in paths.items() if path}

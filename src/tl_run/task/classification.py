@@ -106,9 +106,8 @@ class Classification:
         labels: list[str | None] = []
         for i, row in enumerate(rows.rows):
             value = row[column]
-            if names is not None and isinstance(value, int):
-                value = names[value] if value >= 0 else None
-                labels.append(value)
+            if names is not None and (value is None or isinstance(value, int)):
+                labels.append(None if value is None else names[value])
             elif isinstance(value, str | int) and str(value).strip() != "":
                 labels.append(str(value))
             else:
