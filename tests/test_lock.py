@@ -58,7 +58,7 @@ def test_a_second_process_is_refused_at_once_and_told_by_whom(tmp_path):
     start = time.monotonic()
     with pytest.raises(InUse) as failure, Lock(tmp_path):
         pass
-    assert time.monotonic() - start < 0.1
+    assert time.monotonic() - start < 1
     kill(holder)
     who = rf"{tmp_path} is in use by process {holder.pid} on host \S+ since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d; wait"
     assert re.match(who, str(failure.value))
@@ -87,9 +87,10 @@ def test_a_fork_does_not_hold_the_folder_after_its_parent(tmp_path):
 
 
 def test_release_leaves_nothing_that_hurts(tmp_path):
+    (tmp_path / ".lock").write_text("killed " * 100)
     for _ in range(2):
         with Lock(tmp_path):
-            assert "process" in (tmp_path / ".lock").read_text()
+            assert re.fullmatch("process .* since .*\n", (tmp_path / ".lock").read_text())
         assert (tmp_path / ".lock").read_text() == ""
     assert not Lock._held
 

@@ -1,5 +1,7 @@
-"""One operation on the disk each, for `durable` and nobody else: the hook comes first, and what the system refuses is
-said in the user's words."""
+"""One operation on the disk each: the hook comes first, and what the system refuses is said in the user's words.
+
+Only `durable` and `lock` call these; everything else goes through those two.
+"""
 
 import ctypes
 import errno
@@ -30,7 +32,8 @@ def faults(verb: str, path: Path, needed: int = 0) -> Iterator[None]:
             raise
         text = f"cannot {verb} {path}: {error.strerror}"
         if error.errno in _NO_ROOM:
-            text += f" ({needed:,} bytes needed, {free(path.parent):,} free)\n"
+            need = f"at least {needed:,} bytes needed, " if needed else ""  # a callable's are not known
+            text += f" ({need}{free(path.parent):,} bytes free)\n"
             text += "Make room, or raise the quota or `ulimit -f`; what was complete is untouched: repeat the command."
         raise MachineFault(text) from error
 

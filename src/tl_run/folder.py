@@ -40,8 +40,8 @@ def enter(path: Path, *, fresh: bool, config: dict[str, Any], identity: str) -> 
         durable.make_folder(path)
     try:
         with Lock(mine):
-            durable.clean(mine)
-            durable.clean(mine / "checkpoints")
+            durable.clean(mine, locked=True)
+            durable.clean(mine / "checkpoints", locked=True)
             yield _look(mine, config, identity)
     finally:
         drop_if_empty(mine)
