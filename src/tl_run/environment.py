@@ -12,7 +12,7 @@ import torch
 from tl_run import __version__
 from tl_run.errors import BadCheckpoint
 from tl_run.hardware import Hardware
-from tl_run.job import Job
+from tl_run.prepare import Job
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "hydra-core", "omegaconf", "numpy", "safetensors")
 

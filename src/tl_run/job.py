@@ -1,7 +1,5 @@
-"""One composed config to its result: check, find, read, name, and only then import torch and run."""
+"""One composed config to its result: prepare it, give it its folder, and only then import torch and run."""
 
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +8,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from tl_run import embedded, identity, task
 from tl_run.config import check
-from tl_run.config.options import Run
-from tl_run.data import sources, splits
 from tl_run.errors import BadCheckpoint
 from tl_run.folder import CONFIG, RunFolder, drop_if_empty, enter, job_name
+from tl_run.prepare import Job, prepare
 from tl_run.signals import Signals
-
-
-@dataclass(frozen=True)
-class Job:
-    """A checked run with its data read and its model found; no torch has been needed so far."""
-
-    options: Run
-    config: dict[str, Any]
-    overrides: list[str]
-    task: Any
-    splits: splits.Splits
-    data: dict[str, str]
-    weights: dict[str, str]
-    model_folder: Path
-    commits: dict[str, str | None]
-    identity: str
-    started: float
 
 
 def job(config: DictConfig) -> float | None:
@@ -81,61 +60,6 @@ def _result(ready: Job, folder: RunFolder, signals: Signals, in_sweep: bool) -> 
     from tl_run.run import run
 
     return run(ready, folder, terminal, signals)
-
-
-def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
-    """Everything that can fail without torch: options, hub and folders, files and their content."""
-    started = time.time()
-    options = check.check(config)
-    model_folder, dataset_folder, commits = find(options)
-    kind = task.load(options.task)
-    tables = sources.read(options.task, dataset_folder)
-    examples = kind.read(tables)
-    made = splits.make(
-        examples,
-        kind.stratum,
-        share=options.task.validation_share,
-        split_seed=options.task.split_seed,
-        shots=options.task.shots,
-        limit=options.task.limit,
-        seed=options.seed,
-    )
-    data, weights = identity.of_tables(tables), identity.of_model(model_folder)
-    return Job(
-        options=options,
-        config=config,
-        overrides=overrides,
-        task=kind,
-        splits=made,
-        data=data,
-        weights=weights,
-        model_folder=model_folder,
-        commits=commits,
-        identity=identity.identity(config, data, weights),
-        started=started,
-    )
-
-
-def find(options: Run) -> tuple[Path, Path | None, dict[str, str | None]]:
-    """Folders of model and dataset, and their commits on the hub; what is missing is named at once."""
-    from tl_run import hub
-
-    model, data = options.model, options.task
-    wanted: dict[str, hub.Wanted] = {}
-    if not model.path.startswith(embedded.PREFIX):
-        files = ("config", "weights", "tokenizer") if model.pretrained else ("config", "tokenizer")
-        wanted["model"] = hub.Wanted("model", model.path, "model.path", "model=tiny", model.revision, files)
-    if data.dataset:
-        names = tuple(name for name in (data.splits.train, data.splits.validation, data.splits.test) if name)
-        wanted["dataset"] = hub.Wanted(
-            "dataset", data.dataset, "task.dataset", "task=reviews", data.revision, subset=data.subset, splits=names
-        )
-    found = dict(zip(wanted, hub.find(list(wanted.values())), strict=True))
-    return (
-        found["model"].folder if "model" in found else embedded.locate(model.path),
-        found["dataset"].folder if "dataset" in found else None,
-        {kind: place.commit for kind, place in found.items()},
-    )
 
 
 def _stored(folder: Path) -> dict[str, Any]:

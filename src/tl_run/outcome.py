@@ -8,11 +8,12 @@ from typing import Any
 from torch import nn
 
 from tl_run import durable
+from tl_run.evaluation import Evaluation
 from tl_run.freeze import Freeze
-from tl_run.job import Job
 from tl_run.model import pretrained
 from tl_run.model.card import card
-from tl_run.training import Evaluation, State
+from tl_run.prepare import Job
+from tl_run.training import State
 
 
 def describe(

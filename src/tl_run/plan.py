@@ -8,9 +8,9 @@ from torch import nn
 from tl_run.config.options import Run
 from tl_run.freeze import Freeze
 from tl_run.hardware import Hardware
-from tl_run.job import Job
 from tl_run.model.anatomy import Anatomy
 from tl_run.optimizer import parameter_groups
+from tl_run.prepare import Job
 from tl_run.training import Budget
 
 

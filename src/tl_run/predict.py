@@ -88,9 +88,9 @@ def _predictions(options: argparse.Namespace, stored: dict[str, Any], table: Tab
     kind = task.load(check(stored | {"resume": None, "plan": False}).task)
     examples = kind.read_unlabelled(table)
 
+    from tl_run.evaluation import evaluate
     from tl_run.hardware import prepare
     from tl_run.model import pretrained
-    from tl_run.training import evaluate
 
     model, tokenizer = pretrained.from_run(options.run / "model")
     kind.labels = [model.config.id2label[i] for i in range(model.config.num_labels)]

@@ -12,15 +12,16 @@ from tl_run.config.options import Run
 from tl_run.console import Terminal
 from tl_run.environment import compare, describe
 from tl_run.errors import Interrupted
+from tl_run.evaluation import Evaluation, evaluate
 from tl_run.folder import CONFIG, ENVIRONMENT, RESULT, RunFolder
-from tl_run.job import Job
 from tl_run.model import pretrained
 from tl_run.model.anatomy import anatomy
 from tl_run.plan import hyperparameters, rows
+from tl_run.prepare import Job
 from tl_run.secrets import mask
 from tl_run.signals import Signals
 from tl_run.tensorboard import Board
-from tl_run.training import Budget, Evaluation, evaluate, train
+from tl_run.training import Budget, train
 from tl_run.writers import MetricsLog, to_board
 
 

@@ -1,0 +1,43 @@
+"""Scoring a split: in eval mode, without gradients, sorted by length, and back in the split's order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from tl_run.data.batches import by_length
+from tl_run.data.encoded import Encoded
+from tl_run.hardware import Hardware
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores (with the mean loss), tables, and one prediction per example in the split's order."""
+
+    scores: dict[str, float]
+    tables: dict[str, Any]
+    predictions: list[Any]
+
+
+def evaluate(
+    model: nn.Module, task: Any, encoded: Encoded, *, batch_size: int, pad: Mapping[str, int], hardware: Hardware
+) -> Evaluation:
+    """Score a split in eval mode, in batches of equal length; leaves the model in eval mode."""
+    model.eval()
+    predictions: list[Any] = [None] * len(encoded)
+    loss, weight = 0.0, 0
+    with torch.inference_mode(), hardware.autocast():
+        for indices in by_length(encoded.lengths, batch_size):
+            batch = {name: t.to(hardware.device) for name, t in task.collate(encoded, indices, pad).items()}
+            outputs = model(**{name: tensor for name, tensor in batch.items() if name != "labels"})
+            if (encoded.labels[indices] >= 0).all():
+                loss += task.loss(outputs, batch).item()
+                weight += task.weight(encoded, indices)
+            for i, prediction in zip(indices, task.decode(outputs), strict=True):
+                predictions[i] = prediction
+    if not weight:
+        return Evaluation({}, {}, predictions)
+    scores = {**task.metrics(predictions, encoded), "loss": loss / weight}
+    return Evaluation(scores, task.tables(predictions, encoded), predictions)
