@@ -78,8 +78,7 @@ class Freeze:
 
     def __init__(self, anatomy: Anatomy, options: Any) -> None:
         stays = frozenset(STRATEGIES[options.name](anatomy, options))
-        self.ever = frozenset(anatomy.trunk) | frozenset(anatomy.head)
-        self.ever -= stays
+        self.ever = frozenset([*anatomy.trunk, *anatomy.head]) - stays
         if not self.ever:
             raise BadOption(f"freeze={options.name} leaves nothing that learns: type another freeze, or freeze=none")
         self._phase = Phase(self.ever)

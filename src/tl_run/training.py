@@ -107,7 +107,8 @@ def train(
         step_started = time.perf_counter()
         batches = {name: stream.batch(state.step) for name, stream in streams.items()}
         rates = set_rates(optimizer, schedule(state.step) * now.lr_factor)
-        means = _gradient(model, method, batches, optimizer, scaler, budget, seed, state)
+        gradient = _gradient(model, method, batches, optimizer, scaler, budget, seed, state)
+        means = {name: mean.item() for name, mean in gradient.items()}
         loss = sum(means.values())
         scaler.unscale_(optimizer)
         norm = nn.utils.clip_grad_norm_(learning, budget.clip or math.inf).item()
@@ -177,7 +178,7 @@ def _gradient(
     budget: Budget,
     seed: int,
     state: State,
-) -> dict[str, float]:
+) -> dict[str, torch.Tensor]:
     """The gradient of one step; when memory runs out, again from its beginning in halves."""
     while True:
         seed_by(seed, state.step)  # dropout is a function of seed and step: a resumed run draws the same

@@ -27,7 +27,6 @@ class FineTune(Method):
     ) -> None:
         self.task, self.train, self.pad, self.hardware = task, train, pad, hardware
         self.stream = Stream(train.lengths, batch_size, seed)
-        self.modules = nn.ModuleDict()
 
     def streams(self) -> dict[str, Stream]:
         """The training examples."""

@@ -21,9 +21,6 @@ class Method:
     divisible = True
     """False where a loss is no sum over examples: its batches must not be cut."""
 
-    modules: nn.ModuleDict
-    """What the method trains besides the model; optimised and checkpointed, not exported."""
-
     def streams(self) -> dict[str, Stream]:
         """The streams of a step; the first one counts epochs."""
         raise NotImplementedError
@@ -44,16 +41,16 @@ class Method:
         progress: float,
         micro_batch_size: int,
         backward: Callable[[torch.Tensor], None],
-    ) -> dict[str, float]:
-        """Add the gradient of the batch to `.grad`, one micro-batch at a time; returns each term's mean."""
+    ) -> dict[str, torch.Tensor]:
+        """Add the gradient of the batch to `.grad`, a micro-batch at a time; returns the mean of each term."""
         weights = self.weights(batches)
         (name, indices), *others = batches.items()
         assert not others, "a method with several streams cuts them in its own gradient()"
-        means = dict.fromkeys(weights, 0.0)
+        means: dict[str, torch.Tensor] = {}
         for part in cut(indices, micro_batch_size):
             terms = self.terms(model, {name: part}, progress)
             loss = torch.stack([factor * total / weights[term] for term, (factor, total) in terms.items()]).sum()
             backward(loss)
             for term, (_, total) in terms.items():
-                means[term] += total.item() / weights[term]
+                means[term] = means.get(term, torch.zeros_like(total)) + total.detach() / weights[term]
         return means
