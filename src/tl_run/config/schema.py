@@ -1,6 +1,7 @@
 """Plain data into dataclasses: the type hint says what is allowed, and every problem is reported by its option."""
 
 import dataclasses
+import math
 import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -118,6 +119,9 @@ def _choice(path: str, value: Mapping[str, Any]) -> str:
 def _plain(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     """bool, int, float, str and list; a whole number is a float too, and a number typed for a name is a name."""
     origin: Any = get_origin(kind) or kind
+    if isinstance(value, float) and not math.isfinite(value):  # nan is neither below nor above any bound
+        problems.append(f"{path}: {value} is not a finite number")
+        return None
     if origin is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if origin is str and isinstance(value, int | float) and not isinstance(value, bool):
