@@ -60,6 +60,6 @@ def _no_option(problem: ConfigCompositionException) -> str:
     known = [f"{within}.{name}" if within else str(name) for name in (parent.keys() if parent is not None else GROUPS)]
     if not within:
         known = [*dict.fromkeys([*known, *GROUPS])]
-    near = did_you_mean(key, known, aliases=True)
+    near = did_you_mean(key, known, options=True)
     options = f"\n  {within} has: {', '.join(name.rpartition('.')[2] for name in known)}" if within and known else ""
     return f"there is no option '{key}'.{near}{options}"

@@ -99,7 +99,9 @@ def _dataclass(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     for key in value:
         if key not in hints:
             name = f"{path}.{key}" if path else str(key)
-            problems.append(f"there is no option '{name}'{_choice(path, value)}.{did_you_mean(str(key), list(hints))}")
+            known = [f"{path}.{hint}" if path else hint for hint in hints]
+            near = did_you_mean(name, known, options=True)
+            problems.append(f"there is no option '{name}'{_choice(path, value)}.{near}")
     missing = object()
     fields = {}
     for name, hint in hints.items():
