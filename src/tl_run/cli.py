@@ -55,8 +55,8 @@ def say(kind: str, words: str) -> None:
 
 
 def _log(problem: Exception) -> Path:
-    folder = Path(getattr(problem, "run_folder", None) or tempfile.gettempdir())
-    path = folder / "tl-run.log"
+    folder = getattr(problem, "run_folder", None)  # a start that wrote nothing has left none
+    path = Path(folder if folder and folder.is_dir() else tempfile.gettempdir()) / "tl-run.log"
     text = (
         f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{''.join(traceback.format_exception(problem))}\n"
     )
@@ -110,13 +110,18 @@ def translate(arguments: list[str]) -> list[str]:
     known = multirun[:1] + [a for a in arguments if a not in ("--plan", "-m", "--multirun")]
     known += ["plan=true"] if "--plan" in arguments else []
     for argument in known:
-        group, _, value = argument.partition("=")
+        typed, _, value = argument.partition("=")
+        group = typed.lstrip("+~")
+        if group in check.GROUPS and group != "experiment" and (typed.startswith("~") or value == "null"):
+            raise errors.BadOption(f"{argument}: every run has a {group}; tl-run --help lists them: type {group}=...")
         if group in check.GROUPS and value.startswith("["):
             choices = value.strip("[]").split(",")
             raise errors.BadOption(
                 f"{group}={value}: one {group} a run, and Hydra would melt these into one without a word. Type\n"
                 f"  tl-run {group}={choices[0].strip()}   or, for one run each:   tl-run -m {group}={','.join(choices)}"
             )
+        if group in check.GROUPS and typed.startswith("+"):
+            raise errors.BadOption(f"{argument}: a choice needs no '+': type {group}={value}")
         if group == "resume" and value not in ("", "null"):
             folder = value.strip("'\"").rstrip("/")
             if not (Path(folder) / "config.yaml").is_file():

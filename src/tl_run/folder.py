@@ -1,9 +1,9 @@
 """One rule for the same run again: done is told, unfinished goes on, another run is refused and nothing is touched."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ class RunFolder:
     """An earlier start of the same run was here and did not finish."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def enter(path: Path, *, fresh: bool, config: dict[str, Any], identity: str) -> Iterator[RunFolder]:
     """Hold the run's folder. `fresh`: its name was made from the time, and a second start takes another name.
 
@@ -38,13 +38,15 @@ def enter(path: Path, *, fresh: bool, config: dict[str, Any], identity: str) -> 
     mine = _claim_fresh(path) if fresh else path
     if not fresh:
         durable.make_folder(path)
-    try:
-        with Lock(mine):
-            durable.clean(mine, locked=True)
-            durable.clean(mine / "checkpoints", locked=True)
+    with Lock(mine):
+        durable.clean(mine, locked=True)
+        durable.clean(mine / "checkpoints", locked=True)
+        try:
             yield _look(mine, config, identity)
-    finally:
-        drop_if_empty(mine)
+        finally:  # still locked: an empty folder may be that of a start which is loading its model
+            if {p.name for p in mine.iterdir()} == {".lock"}:
+                (mine / ".lock").unlink()
+                drop_if_empty(mine)
 
 
 def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
@@ -105,13 +107,13 @@ def _claim_fresh(path: Path) -> Path:
 
 
 def drop_if_empty(path: Path) -> None:
-    """A start that wrote nothing (bad input, --plan) leaves nothing, nor empty folders above it."""
-    if path.is_dir() and {p.name for p in path.iterdir()} <= {".lock"}:
-        (path / ".lock").unlink(missing_ok=True)
-        path.rmdir()
-        for parent in list(path.parents)[:2]:
-            if parent.is_dir() and parent != Path.cwd() and not any(parent.iterdir()):
-                parent.rmdir()
+    """A start that wrote nothing (bad input, --plan) leaves nothing, nor empty folders between it and where we are."""
+    here = Path.cwd()
+    with contextlib.suppress(OSError):  # the first folder that holds something refuses to go
+        for folder in (path.absolute(), *path.absolute().parents):
+            if folder == here or (folder != path.absolute() and here not in folder.parents):
+                return
+            folder.rmdir()
 
 
 def job_name(overrides: Sequence[str], identity: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from tl_run.config import check
 from tl_run.errors import BadCheckpoint
@@ -19,11 +19,11 @@ def job(config: DictConfig) -> float | None:
     """Run one job; returns the main metric on validation, by which sweeps compare. Raises: Failure."""
     hydra = HydraConfig.get()
     with Signals() as signals:
-        overrides = [str(override) for override in hydra.overrides.task if not override.startswith("plan=")]
-        plain = check.resolve(config)
-        if plain["resume"] and all(override.startswith("resume=") for override in overrides):
-            plain |= _stored(Path(plain["resume"]))
+        overrides = [override for override in _typed(hydra.overrides.task) if not override.startswith("plan=")]
         try:
+            plain = check.resolve(config)
+            if plain["resume"] and all(override.startswith("resume=") for override in overrides):
+                plain |= _stored(Path(plain["resume"]))
             ready = prepare(plain, overrides)
         except BaseException:
             drop_if_empty(Path(hydra.runtime.output_dir))  # Hydra made it before anything was checked
@@ -38,6 +38,11 @@ def job(config: DictConfig) -> float | None:
     return result["validation"][result["metric"]["name"]] if result else None
 
 
+def _typed(overrides: Any) -> list[str]:
+    """Overrides as they were typed: iterating would resolve `optimizer.lr=${model.lr}`, which means nothing there."""
+    return [str(override) for override in OmegaConf.to_container(overrides, resolve=False) or ()]
+
+
 def _place(hydra: Any, config: dict[str, Any], ready: Job) -> tuple[Path, bool]:
     """The run's folder, and whether its name came from the clock, so that a second start must take another one."""
     if config["resume"]:
@@ -45,7 +50,7 @@ def _place(hydra: Any, config: dict[str, Any], ready: Job) -> tuple[Path, bool]:
     if hydra.mode == RunMode.MULTIRUN:
         return Path(hydra.sweep.dir) / job_name(ready.overrides, ready.identity), False
     path = Path(hydra.runtime.output_dir)
-    named = any(override.startswith("hydra.run.dir=") for override in hydra.overrides.hydra)
+    named = any(override.startswith("hydra.run.dir=") for override in _typed(hydra.overrides.hydra))
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path, not named
 
 

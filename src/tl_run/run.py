@@ -42,6 +42,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     model, tokenizer = found.model, found.tokenizer
     parts = anatomy(model, found.new if options.model.pretrained else ())
     machine = hardware.prepare(options.hardware, sum(p.numel() for p in model.parameters()))
+    learning = freeze.Freeze(parts, options.freeze)  # refuses what the model has not, before anything is encoded
     load_seconds = time.perf_counter() - began
 
     began = time.perf_counter()
@@ -49,7 +50,6 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     encoded = {name: task.encode(examples, tokenizer) for name, examples in splits.items() if examples is not None}
     encode_seconds = time.perf_counter() - began
 
-    learning = freeze.Freeze(parts, options.freeze)
     method = transfer.load(
         options.transfer,
         task=task,

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 from tl_run.config.check import GROUPS
@@ -27,6 +27,8 @@ def explain(problem: Exception) -> str | None:
         )
     if isinstance(problem, ConfigCompositionException):
         return _no_option(problem)
+    if isinstance(problem, HydraException):  # no such --config-dir, for one
+        return str(problem).splitlines()[0]
     if isinstance(problem, OmegaConfBaseException):
         return f"{problem.full_key or 'config'}: {str(problem).splitlines()[0]}"
     return None
@@ -51,15 +53,17 @@ def _no_option(problem: ConfigCompositionException) -> str:
     if ambiguous:
         name, value = ambiguous.groups()
         return f"{name}={value} is a sweep of several values: type tl-run -m {name}={value}"
-    group = re.search(r"Could not override '([^'@=]+)(?:@\w*)?'", first)
+    group = re.search(r"Could not override '([^'@=]+)'", first)
     key = getattr(cause, "full_key", None) or (group.group(1) if group else "")
-    if not key:
+    if not key or "@" in first:
         return first
+    if key in GROUPS:
+        return f"there is no {key} to choose: no YAML file lies in a folder named {key} (--config-dir adds yours)"
     parent = getattr(cause, "parent_node", None)
     within = key.rpartition(".")[0]
     known = [f"{within}.{name}" if within else str(name) for name in (parent.keys() if parent is not None else GROUPS)]
     if not within:
         known = [*dict.fromkeys([*known, *GROUPS])]
-    near = did_you_mean(key, known, aliases=True)
+    near = did_you_mean(key, known, options=True)
     options = f"\n  {within} has: {', '.join(name.rpartition('.')[2] for name in known)}" if within and known else ""
     return f"there is no option '{key}'.{near}{options}"

@@ -1,6 +1,6 @@
 """Did you mean: the names users type by mistake, or know from Hugging Face, and what they are called here."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from difflib import get_close_matches
 
 ALIASES = {
@@ -55,10 +55,16 @@ ALIASES = {
 }
 
 
-def did_you_mean(typed: str, known: Iterable[str], aliases: bool = False) -> str:
-    """' Did you mean ...?' for the nearest of `known`, or an empty string."""
-    last = typed.rsplit(".", 1)[-1]
-    if aliases and last in ALIASES:
-        return f" Did you mean '{ALIASES[last]}'?"
-    near = get_close_matches(typed.lower(), list(known), n=1, cutoff=0.6)
+def did_you_mean(typed: str, known: Collection[str], options: bool = False) -> str:
+    """' Did you mean ...?' for the nearest of `known`, or an empty string.
+
+    Options are compared by their last part, for the path before it is what they share, and may be known from elsewhere.
+    """
+    typed, *others = [name.lower().rpartition(".")[2] if options else name.lower() for name in (typed, *known)]
+    if options and typed in ALIASES:
+        return f" Did you mean '{ALIASES[typed]}'?"
+    names = dict(zip(others, known, strict=True))
+    near = [names[name] for name in get_close_matches(typed, names, n=1, cutoff=0.6)]
+    if options and not near:
+        near = [ALIASES[name] for name in get_close_matches(typed, ALIASES, n=1, cutoff=0.8)]
     return f" Did you mean '{near[0]}'?" if near else ""

@@ -1,6 +1,7 @@
 """Plain data into dataclasses: the type hint says what is allowed, and every problem is reported by its option."""
 
 import dataclasses
+import math
 import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -98,7 +99,9 @@ def _dataclass(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     for key in value:
         if key not in hints:
             name = f"{path}.{key}" if path else str(key)
-            problems.append(f"there is no option '{name}'{_choice(path, value)}.{did_you_mean(str(key), list(hints))}")
+            known = [f"{path}.{hint}" if path else hint for hint in hints]
+            near = did_you_mean(name, known, options=True)
+            problems.append(f"there is no option '{name}'{_choice(path, value)}.{near}")
     missing = object()
     fields = {}
     for name, hint in hints.items():
@@ -118,6 +121,9 @@ def _choice(path: str, value: Mapping[str, Any]) -> str:
 def _plain(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     """bool, int, float, str and list; a whole number is a float too, and a number typed for a name is a name."""
     origin: Any = get_origin(kind) or kind
+    if isinstance(value, float) and not math.isfinite(value):  # nan is neither below nor above any bound
+        problems.append(f"{path}: {value} is not a finite number")
+        return None
     if origin is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if origin is str and isinstance(value, int | float) and not isinstance(value, bool):

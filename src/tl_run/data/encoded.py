@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,8 +69,11 @@ class Encoded:
 def _key(texts: Sequence[str], pairs: Sequence[str] | None, tokenizer: Any, max_length: int) -> str:
     digest = hashlib.sha256()
     # The backend's JSON is the whole of a fast tokenizer: vocabulary, normaliser, merges, template.
-    backend: Callable[[], str] | None = getattr(getattr(tokenizer, "backend_tokenizer", None), "to_str", None)
-    vocabulary = backend() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True) + repr(tokenizer)
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()  # both are left over from the call before, and set anew by the next
+        backend.no_padding()
+    vocabulary = backend.to_str() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True) + repr(tokenizer)
     for part in (f"{FORMAT} {max_length} {tokenizer.truncation_side} {tokenizer.model_input_names}", vocabulary):
         digest.update(hashlib.sha256(part.encode()).digest())
     for column in (texts, pairs or ()):

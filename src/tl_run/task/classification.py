@@ -60,6 +60,8 @@ class Classification:
         for split, rows in sources.items():
             texts = self._texts(rows, self.options.text, "task.text", problems)
             pairs = self.options.text_pair and self._texts(rows, self.options.text_pair, "task.text_pair", problems)
+            if self.options.id:
+                rows.require(self.options.id, "task.id")
             ids = self.ids(rows)
             for i, name in enumerate(named[split]):
                 if name is not None and name not in index:
@@ -85,7 +87,7 @@ class Classification:
         return [Example(ids[i], texts[i], pairs[i] if pairs else None, None) for i in range(len(texts))]
 
     def ids(self, rows: Table) -> list[str]:
-        """The column task.id where the file has it, else the row's number from 0."""
+        """The column task.id where the file has it (new texts may not), else the row's number from 0."""
         column = self.options.id
         if column and column in rows.columns:
             return [str(row[column]) for row in rows.rows]

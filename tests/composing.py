@@ -1,0 +1,19 @@
+"""The config of a run as the command composes it, without running anything."""
+
+from typing import Any
+
+import hydra
+from hydra import initialize_config_dir
+
+from tl_run.config import check, messages
+
+NEEDS = {"model=custom": ("model.path=.",), "task=classification": ("task.train=x.csv",)}
+NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
+"""What a choice cannot do without."""
+
+
+def compose(*overrides: str) -> dict[str, Any]:
+    """The resolved config as plain data."""
+    check.register_resolvers()
+    with initialize_config_dir(str(messages.folder()), version_base="1.3"):
+        return check.resolve(hydra.compose("run", [*overrides]))
