@@ -76,9 +76,10 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         for warning in compare(path / ENVIRONMENT, environment):
             terminal.warn(warning)
     else:
-        durable.write_file(path / CONFIG, _yaml(mask(job.config)))
-        durable.write_file(path / "overrides.yaml", _yaml(mask(job.overrides)))
         durable.write_file(path / ENVIRONMENT, _json(mask(environment)))  # from here on the folder holds this run
+    for name, content in ((CONFIG, job.config), ("overrides.yaml", job.overrides)):
+        if not (path / name).is_file():  # an earlier start may have died between these files
+            durable.write_file(path / name, _yaml(mask(content)))
     state, metrics_bytes, warnings = checkpoint.restore(
         path / "checkpoints", model=model, ever=learning.ever, optimizer=steps, identity=job.identity
     )
