@@ -140,12 +140,13 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
             if record.kind != "step":
                 to_board(board, log.write(record), task.labels)
             if signals.asked:
-                save()
-                raise Interrupted(f"{signals.asked} at step {state.step}; to go on: tl-run resume={path}")
+                break
             if (record.kind == "validation") if every is None else (state.step % every == 0):
                 save()
         save()
         signals.training = False
+        if signals.asked:  # also when it came during the last save
+            raise Interrupted(f"{signals.asked} at step {state.step}; to go on: tl-run resume={path}")
         success = True
     finally:
         terminal.stop()
