@@ -77,9 +77,10 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         for warning in compare(path / ENVIRONMENT, environment):
             terminal.warn(warning)
     else:
-        durable.write_file(path / CONFIG, _yaml(mask(job.config)))
-        durable.write_file(path / "overrides.yaml", _yaml(mask(job.overrides)))
         durable.write_file(path / ENVIRONMENT, _json(mask(environment)))  # from here on the folder holds this run
+    for name, content in ((CONFIG, job.config), ("overrides.yaml", job.overrides)):
+        if not (path / name).is_file():  # an earlier start may have died between these files
+            durable.write_file(path / name, _yaml(mask(content)))
     state, metrics_bytes, warnings = checkpoint.restore(
         path / "checkpoints", model=model, ever=learning.ever, optimizer=steps, identity=job.identity
     )
@@ -140,12 +141,13 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
             if record.kind != "step":
                 to_board(board, log.write(record), task.labels)
             if signals.asked:
-                save()
-                raise Interrupted(f"{signals.asked} at step {state.step}; to go on: tl-run resume={path}")
+                break
             if (record.kind == "validation") if every is None else (state.step % every == 0):
                 save()
         save()
         signals.training = False
+        if signals.asked:  # also when it came during the last save
+            raise Interrupted(f"{signals.asked} at step {state.step}; to go on: tl-run resume={path}")
         success = True
     finally:
         terminal.stop()

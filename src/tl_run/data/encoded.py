@@ -44,11 +44,13 @@ class Encoded:
 
         def make() -> dict[str, np.ndarray]:
             out = tokenizer(list(texts), pairs and list(pairs), truncation=True, max_length=max_length)
+            _forget(tokenizer)
             lists = {name: out[name] for name in ("input_ids", "token_type_ids") if name in out}
             offsets = np.cumsum([0, *map(len, lists["input_ids"])], dtype=np.int64)
             flat = {name: np.concatenate([np.asarray(v, np.int32) for v in rows]) for name, rows in lists.items()}
             return {"offsets": offsets, **flat}
 
+        _forget(tokenizer)
         arrays = cache.arrays("encoded", _key(texts, pairs, tokenizer, max_length), make)
         return cls(arrays.pop("offsets"), arrays, ids, labels)
 
@@ -64,6 +66,14 @@ class Encoded:
             batch[name][mask] = values[flat]
         batch["attention_mask"] = mask.astype(np.int64)
         return batch
+
+
+def _forget(tokenizer: Any) -> None:
+    """A fast tokenizer keeps the truncation of its last call: it would be in keys and in the saved model, or not there
+    when the cache had the arrays."""
+    if backend := getattr(tokenizer, "backend_tokenizer", None):
+        backend.no_truncation()
+        backend.no_padding()
 
 
 def _key(texts: Sequence[str], pairs: Sequence[str] | None, tokenizer: Any, max_length: int) -> str:

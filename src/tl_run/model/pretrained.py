@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import transformers
+from torch import nn
 
 from tl_run.errors import BadInput, BadOption
 
@@ -44,10 +45,7 @@ def load(
     except Exception as problem:  # transformers raises OSError, ValueError, KeyError and its backends' own
         raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
     longest = min(getattr(config, "max_position_embeddings", None) or 10**9, tokenizer.model_max_length)
-    if max_length > longest:
-        raise BadOption(
-            f"task.max_length={max_length}, but {name} reads at most {longest} tokens: type task.max_length={longest}"
-        )
+    _check_length(max_length, longest, name)
     same_head = getattr(config, "id2label", None) == head["id2label"]
     config.update(dict(head))
     if getattr(config, "use_cache", False):
@@ -85,7 +83,27 @@ def load(
             notes.append("the checkpoint's head was made for other labels: a new one is used")
         if inside := sorted(new & base):
             notes.append(f"not in the checkpoint, so new: {', '.join(inside[:3])}")
+    _check_length(max_length, _positions(model), name)
     return Pretrained(model.eval(), tokenizer, new, notes)
+
+
+def _check_length(max_length: int, longest: int, name: str) -> None:
+    if max_length > longest:
+        raise BadOption(
+            f"task.max_length={max_length}, but {name} reads at most {longest} tokens: type task.max_length={longest}"
+        )
+
+
+def _positions(model: nn.Module) -> int:
+    """Tokens that the table of positions has room for. RoBERTa's numbers them from its pad token on, so that 514 rows
+    are 512 tokens, and a longer text is an index out of range."""
+    tables = [m for name, m in model.named_modules() if name.endswith("position_embeddings")]
+    rows = [
+        t.num_embeddings - (0 if t.padding_idx is None else t.padding_idx + 1)
+        for t in tables
+        if isinstance(t, nn.Embedding)
+    ]
+    return min(rows, default=10**9)
 
 
 def _renew(model: Any, names: set[str], seed: int) -> None:

@@ -1,0 +1,106 @@
+"""Folders of small random models, one per family, each with the tokenizer class of its family."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import transformers
+
+from conftest import WORDS, bert_folder
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,!'"
+SIZES = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+def bert(folder: Path) -> Path:
+    return bert_folder(folder, num_hidden_layers=3)
+
+
+def distilbert(folder: Path) -> Path:
+    names = _wordpiece(folder)
+    config = transformers.DistilBertConfig(
+        vocab_size=len(names), dim=16, n_layers=3, n_heads=2, hidden_dim=32, max_position_embeddings=64
+    )
+    return _saved(transformers.DistilBertModel, config, folder)
+
+
+def electra(folder: Path) -> Path:
+    names = _wordpiece(folder)
+    config = transformers.ElectraConfig(
+        vocab_size=len(names), embedding_size=8, max_position_embeddings=64, **SIZES
+    )  # embeddings are narrower than the layers: a projection lies between
+    return _saved(transformers.ElectraModel, config, folder)
+
+
+def roberta(folder: Path) -> Path:
+    names = _byte_level(transformers.RobertaTokenizer, ["<s>", "<pad>", "</s>", "<unk>", "<mask>"], folder)
+    # RoBERTa counts positions from pad_token_id + 1: 66 positions are 64 tokens.
+    config = transformers.RobertaConfig(vocab_size=len(names), max_position_embeddings=66, type_vocab_size=1, **SIZES)
+    return _saved(transformers.RobertaModel, config, folder)
+
+
+def xlm_roberta(folder: Path) -> Path:
+    specials = ["<s>", "<pad>", "</s>", "<unk>"]
+    pieces = [*specials, *(f"▁{word}" for word in WORDS if len(word) > 1), "▁", *LETTERS, "<mask>"]
+    vocabulary = [(piece, 0.0 if piece in specials else -float(len(pieces) - i)) for i, piece in enumerate(pieces)]
+    transformers.XLMRobertaTokenizer(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
+    config = transformers.XLMRobertaConfig(
+        vocab_size=len(pieces), max_position_embeddings=66, type_vocab_size=1, **SIZES
+    )
+    return _saved(transformers.XLMRobertaModel, config, folder)
+
+
+def gpt2(folder: Path) -> Path:
+    names = _byte_level(transformers.GPT2Tokenizer, ["<|endoftext|>"], folder)
+    config = transformers.GPT2Config(
+        vocab_size=len(names), n_embd=16, n_layer=3, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0
+    )
+    return _saved(transformers.GPT2Model, config, folder)
+
+
+def llama(folder: Path) -> Path:
+    words = [*(f"▁{word}" for word in WORDS), "▁", *LETTERS]
+    names = {name: i for i, name in enumerate(dict.fromkeys(["<unk>", "<s>", "</s>", *words]))}
+    transformers.LlamaTokenizer(vocab=names, merges=[], model_max_length=64).save_pretrained(folder)
+    config = transformers.LlamaConfig(
+        vocab_size=len(names),
+        max_position_embeddings=64,
+        num_key_value_heads=1,
+        bos_token_id=1,
+        eos_token_id=2,
+        **SIZES,
+    )
+    return _saved(transformers.LlamaModel, config, folder)
+
+
+FAMILIES: dict[str, Callable[[Path], Path]] = {
+    "bert": bert,
+    "roberta": roberta,
+    "distilbert": distilbert,
+    "electra": electra,
+    "xlm-roberta": xlm_roberta,
+    "gpt2": gpt2,
+    "llama": llama,
+}
+
+
+def _saved(kind: type, config: transformers.PretrainedConfig, folder: Path) -> Path:
+    torch.manual_seed(0)
+    kind(config).save_pretrained(folder)
+    return folder
+
+
+def _wordpiece(folder: Path) -> dict[str, int]:
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *LETTERS, *(f"##{c}" for c in LETTERS)]
+    names = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
+    transformers.BertTokenizer(vocab=names, model_max_length=64).save_pretrained(folder)
+    return names
+
+
+def _byte_level(kind: type, specials: list[str], folder: Path) -> dict[str, int]:
+    """A byte-level BPE that knows single bytes only."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    names = {name: i for i, name in enumerate([*specials, *sorted(ByteLevel.alphabet())])}
+    kind(vocab=names, merges=[], model_max_length=64).save_pretrained(folder)
+    return names
