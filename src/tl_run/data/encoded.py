@@ -68,9 +68,13 @@ class Encoded:
 
 def _key(texts: Sequence[str], pairs: Sequence[str] | None, tokenizer: Any, max_length: int) -> str:
     digest = hashlib.sha256()
-    # The backend's JSON is the whole of a fast tokenizer: vocabulary, normaliser, merges, template.
+    # The backend's JSON is the whole of a fast tokenizer: vocabulary, normaliser, merges, template. What the last call
+    # cut and padded is in it too, and would make the key depend on what was encoded before.
     backend: Callable[[], str] | None = getattr(getattr(tokenizer, "backend_tokenizer", None), "to_str", None)
-    vocabulary = backend() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True) + repr(tokenizer)
+    if backend:
+        vocabulary = json.dumps(json.loads(backend()) | {"truncation": None, "padding": None})
+    else:
+        vocabulary = json.dumps(tokenizer.get_vocab(), sort_keys=True) + repr(tokenizer)
     for part in (f"{FORMAT} {max_length} {tokenizer.truncation_side} {tokenizer.model_input_names}", vocabulary):
         digest.update(hashlib.sha256(part.encode()).digest())
     for column in (texts, pairs or ()):
