@@ -169,7 +169,7 @@ class Adam:
     schedule: Schedule
     warmup: NotNegative
     """Steps (1 or more) or share of all steps (below 1) in which the rate rises from 0."""
-    betas: list[float]
+    betas: list[Annotated[float, Range(at_least=0, below=1)]]
     eps: Positive
 
 
