@@ -4,7 +4,7 @@ import os
 import re
 from typing import Any
 
-KEY = re.compile(r"token|secret|password|passwd|api_?key|credential", re.IGNORECASE)
+KEY = re.compile(r"token(?![a-z])|secret|password|passwd|api_?key|credential", re.IGNORECASE)
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 MASK = "***"
 
