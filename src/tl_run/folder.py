@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from tl_run import durable
-from tl_run.errors import BadCheckpoint
+from tl_run.errors import BadCheckpoint, MachineFault
 from tl_run.identity import essence
-from tl_run.lock import Lock
+from tl_run.lock import InUse, Lock
 
 ENVIRONMENT, RESULT, CONFIG = "environment.json", "result.json", "config.yaml"
 
@@ -105,13 +105,20 @@ def _claim_fresh(path: Path) -> Path:
 
 
 def drop_if_empty(path: Path) -> None:
-    """A start that wrote nothing (bad input, --plan) leaves nothing, nor empty folders above it."""
-    if path.is_dir() and {p.name for p in path.iterdir()} <= {".lock"}:
-        (path / ".lock").unlink(missing_ok=True)
-        path.rmdir()
-        for parent in list(path.parents)[:2]:
-            if parent.is_dir() and parent != Path.cwd() and not any(parent.iterdir()):
-                parent.rmdir()
+    """A start that wrote nothing (bad input, --plan) leaves nothing, nor empty folders above it.
+
+    Only under the lock: another start may hold the folder and have written nothing yet.
+    """
+    path = path.absolute()
+    if not path.is_dir() or not {p.name for p in path.iterdir()} <= {".lock"}:
+        return
+    with suppress(InUse, MachineFault), Lock(path):
+        if {p.name for p in path.iterdir()} == {".lock"}:
+            (path / ".lock").unlink()
+            path.rmdir()
+            for parent in list(path.parents)[:2]:
+                if parent != Path.cwd() and not any(parent.iterdir()):
+                    parent.rmdir()
 
 
 def job_name(overrides: Sequence[str], identity: str) -> str:
