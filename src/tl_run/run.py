@@ -12,7 +12,7 @@ from tl_run.config.options import Run
 from tl_run.console import Terminal
 from tl_run.environment import compare, describe
 from tl_run.errors import Interrupted
-from tl_run.folder import CONFIG, ENVIRONMENT, RESULT, RunFolder
+from tl_run.folder import CONFIG, ENVIRONMENT, OVERRIDES, RESULT, RunFolder
 from tl_run.job import Job
 from tl_run.model import pretrained
 from tl_run.model.anatomy import anatomy
@@ -76,8 +76,8 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         for warning in compare(path / ENVIRONMENT, environment):
             terminal.warn(warning)
     else:
+        durable.write_file(path / OVERRIDES, _yaml(mask(job.overrides)))
         durable.write_file(path / CONFIG, _yaml(mask(job.config)))
-        durable.write_file(path / "overrides.yaml", _yaml(mask(job.overrides)))
         durable.write_file(path / ENVIRONMENT, _json(mask(environment)))  # from here on the folder holds this run
     state, metrics_bytes, warnings = checkpoint.restore(
         path / "checkpoints", model=model, ever=learning.ever, optimizer=steps, identity=job.identity
