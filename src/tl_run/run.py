@@ -140,7 +140,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
                 to_board(board, log.write(record), task.labels)
             if signals.asked:
                 save()
-                raise Interrupted(f"{signals.asked} at step {state.step}; to go on: tl-run resume={path}")
+                raise Interrupted(f"{signals.asked} at step {state.step}")
             if (record.kind == "validation") if every is None else (state.step % every == 0):
                 save()
         save()
