@@ -56,7 +56,8 @@ def say(kind: str, words: str) -> None:
 
 def _log(problem: Exception) -> Path:
     folder = Path(getattr(problem, "run_folder", None) or tempfile.gettempdir())
-    path = folder / "tl-run.log"
+    # A run folder without a file in it has been removed on the way here.
+    path = (folder if folder.is_dir() else Path(tempfile.gettempdir())) / "tl-run.log"
     text = (
         f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{''.join(traceback.format_exception(problem))}\n"
     )
