@@ -1,9 +1,12 @@
 """What a person sees: the plan, the progress of training, and what came of it."""
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -104,22 +107,26 @@ class Terminal:
             self.console.print(f"test        {metric} [bold]{test[metric]:.4f}[/]  ({others})")
         tables = result["tables"]
         if "confusion" in tables and len(tables["confusion"]) <= LARGEST_SHOWN:
-            self.console.print(_classes(tables))
+            table, unbounded = _classes(tables, confusion=True), self.console.options.update(max_width=1000)
+            if Measurement.get(self.console, unbounded, table).maximum > self.console.width:
+                table = _classes(tables, confusion=False)  # cut names would say nothing; result.json has the counts
+            self.console.print(table)
         self.console.print(Text(f"folder      {folder}"))
-        self.console.print(Text(f"model       {folder}/model   (tl-predict {folder} new.csv)"))
-        self.console.print(Text("curves      tensorboard --logdir outputs"))
+        self.console.print(Text(f"model       {folder}/model   (tl-predict {shlex.quote(folder)} new.csv)"))
+        above = folder if Path(folder).is_absolute() else Path(folder).parts[0]
+        self.console.print(Text(f"curves      tensorboard --logdir {shlex.quote(str(above))}"))
 
 
-def _classes(tables: Mapping[str, Any]) -> Table:
+def _classes(tables: Mapping[str, Any], confusion: bool) -> Table:
     names = list(tables["per_class"])
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("class")
     for column in ("precision", "recall", "f1", "support"):
         table.add_column(column, justify="right")
-    for name in names:
-        table.add_column(f"as {name}", justify="right")
+    for name in names if confusion else ():
+        table.add_column(Text(f"as {name}"), justify="right")
     for name, counts in zip(names, tables["confusion"], strict=True):
         row = tables["per_class"][name]
         scores = [f"{row[key]:.3f}" for key in ("precision", "recall", "f1")]
-        table.add_row(Text(name), *scores, str(row["support"]), *map(str, counts))
+        table.add_row(Text(name), *scores, str(row["support"]), *map(str, counts if confusion else ()))
     return table

@@ -1,5 +1,6 @@
 """What goes wrong, as the user sees it: every failure has an exit code and says in at most a few lines what to do."""
 
+import shlex
 from collections.abc import Sequence
 
 DONE, JOB_FAILED, BAD_INPUT, BAD_CHECKPOINT, NON_FINITE, MACHINE, OUR_FAULT = 0, 1, 2, 3, 4, 5, 70
@@ -63,5 +64,6 @@ class JobsFailed(Failure):
         """Every failed job with its reason, and the command that repeats it alone."""
         lines = [f"{len(failures)} of {total} jobs failed, the others are done:"]
         for overrides, reason in failures:
-            lines += [f"  tl-run {' '.join(overrides)}", *(f"      {line}" for line in reason.splitlines())]
+            alone = shlex.join(override for override in overrides if not override.startswith("plan="))
+            lines += [f"  tl-run {alone}", *(f"      {line}" for line in reason.splitlines())]
         return cls("\n".join(lines))

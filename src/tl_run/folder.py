@@ -15,7 +15,7 @@ from tl_run.errors import BadCheckpoint
 from tl_run.identity import essence
 from tl_run.lock import Lock
 
-ENVIRONMENT, RESULT, CONFIG = "environment.json", "result.json", "config.yaml"
+ENVIRONMENT, RESULT, CONFIG, OVERRIDES = "environment.json", "result.json", "config.yaml", "overrides.yaml"
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,9 @@ def enter(path: Path, *, fresh: bool, config: dict[str, Any], identity: str) -> 
 
 def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
     if not (path / ENVIRONMENT).is_file():
-        strange = [p.name for p in path.iterdir() if not p.name.startswith(".") and p.name != "tl-run.log"]
-        if strange:
+        there = {p.name for p in path.iterdir() if not p.name.startswith(".")} - {"tl-run.log"}
+        # A start that died before environment.json leaves the files before it: overrides.yaml, then config.yaml.
+        if strange := there - ({OVERRIDES, CONFIG} if OVERRIDES in there else set()):
             raise BadCheckpoint(
                 f"{path} holds other files ({', '.join(sorted(strange)[:3])}) and no run; nothing was touched. "
                 "Type another hydra.run.dir"

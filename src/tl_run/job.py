@@ -1,5 +1,6 @@
 """One composed config to its result: prepare it, give it its folder, and only then import torch and run."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from tl_run.config import check
-from tl_run.errors import BadCheckpoint
-from tl_run.folder import CONFIG, RunFolder, drop_if_empty, enter, job_name
+from tl_run.errors import BadCheckpoint, Interrupted
+from tl_run.folder import CONFIG, ENVIRONMENT, RunFolder, drop_if_empty, enter, job_name
 from tl_run.prepare import Job, prepare
 from tl_run.signals import Signals
 
@@ -32,6 +33,13 @@ def job(config: DictConfig) -> float | None:
         with enter(path, fresh=fresh, config=plain, identity=ready.identity) as folder:
             try:
                 result = _result(ready, folder, signals, in_sweep=hydra.mode == RunMode.MULTIRUN)
+            except Interrupted as interrupted:
+                how = f"to go on: tl-run {shlex.quote(f'resume={folder.path}')}"
+                if hydra.mode == RunMode.MULTIRUN:
+                    how = "the same command goes on with the sweep"
+                elif not (folder.path / ENVIRONMENT).is_file():
+                    how = "nothing was begun yet"
+                raise Interrupted(f"{interrupted}; {how}") from None
             except Exception as problem:
                 problem.run_folder = folder.path  # type: ignore[attr-defined]  # where the log of a fault goes
                 raise

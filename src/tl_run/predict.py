@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -70,7 +71,7 @@ def _config(run: Path) -> dict[str, Any]:
     if not (run / "config.yaml").is_file():
         raise BadOption(f"{run}: no run lies there (a run folder holds config.yaml)")
     if not (run / "model" / "config.json").is_file():
-        raise BadOption(f"{run}: the run is not finished, it has no model yet: tl-run resume={run}")
+        raise BadOption(f"{run}: the run is not finished, it has no model yet: tl-run {shlex.quote(f'resume={run}')}")
     config: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     return config
 

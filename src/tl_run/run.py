@@ -13,7 +13,7 @@ from tl_run.console import Terminal
 from tl_run.environment import compare, describe
 from tl_run.errors import Interrupted
 from tl_run.evaluation import Evaluation, evaluate
-from tl_run.folder import CONFIG, ENVIRONMENT, RESULT, RunFolder
+from tl_run.folder import CONFIG, ENVIRONMENT, OVERRIDES, RESULT, RunFolder
 from tl_run.model import pretrained
 from tl_run.model.anatomy import anatomy
 from tl_run.plan import hyperparameters, rows
@@ -77,10 +77,9 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         for warning in compare(path / ENVIRONMENT, environment):
             terminal.warn(warning)
     else:
+        durable.write_file(path / OVERRIDES, _yaml(mask(job.overrides)))
+        durable.write_file(path / CONFIG, _yaml(mask(job.config)))
         durable.write_file(path / ENVIRONMENT, _json(mask(environment)))  # from here on the folder holds this run
-    for name, content in ((CONFIG, job.config), ("overrides.yaml", job.overrides)):
-        if not (path / name).is_file():  # an earlier start may have died between these files
-            durable.write_file(path / name, _yaml(mask(content)))
     state, metrics_bytes, warnings = checkpoint.restore(
         path / "checkpoints", model=model, ever=learning.ever, optimizer=steps, identity=job.identity
     )
@@ -147,7 +146,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         save()
         signals.training = False
         if signals.asked:  # also when it came during the last save
-            raise Interrupted(f"{signals.asked} at step {state.step}; to go on: tl-run resume={path}")
+            raise Interrupted(f"{signals.asked} at step {state.step}")
         success = True
     finally:
         terminal.stop()

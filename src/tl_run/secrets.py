@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 # `tokens` is a column of a task and `tokenizers` a package: neither is a secret.
-KEY = re.compile(r"token(?!s\b|iz)|secret|password|passwd|api_?key|credential", re.IGNORECASE)
+KEY = re.compile(r"token(?![a-z])|secret|password|passwd|api_?key|credential", re.IGNORECASE)
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 MASK = "***"
 

@@ -34,4 +34,4 @@ class Signals:
             raise KeyboardInterrupt
         self.asked = signal.Signals(number).name
         if not self.training:
-            raise Interrupted(f"{self.asked}; the same command goes on from the last checkpoint, if there is one")
+            raise Interrupted(self.asked)

@@ -21,6 +21,8 @@ class Range:
 
     def problem(self, number: float) -> str | None:
         """What is wrong with `number`, or None."""
+        if not math.isfinite(number):  # no comparison below refuses nan
+            return "must be a finite number"
         if self.at_least is not None and number < self.at_least:
             return f"must be at least {self.at_least:g}"
         if self.at_most is not None and number > self.at_most:

@@ -50,7 +50,6 @@ class Encoded:
             flat = {name: np.concatenate([np.asarray(v, np.int32) for v in rows]) for name, rows in lists.items()}
             return {"offsets": offsets, **flat}
 
-        _forget(tokenizer)
         arrays = cache.arrays("encoded", _key(texts, pairs, tokenizer, max_length), make)
         return cls(arrays.pop("offsets"), arrays, ids, labels)
 
@@ -78,11 +77,9 @@ def _forget(tokenizer: Any) -> None:
 
 def _key(texts: Sequence[str], pairs: Sequence[str] | None, tokenizer: Any, max_length: int) -> str:
     digest = hashlib.sha256()
+    _forget(tokenizer)
     # The backend's JSON is the whole of a fast tokenizer: vocabulary, normaliser, merges, template.
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        backend.no_truncation()  # both are left over from the call before, and set anew by the next
-        backend.no_padding()
     vocabulary = backend.to_str() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True) + repr(tokenizer)
     for part in (f"{FORMAT} {max_length} {tokenizer.truncation_side} {tokenizer.model_input_names}", vocabulary):
         digest.update(hashlib.sha256(part.encode()).digest())

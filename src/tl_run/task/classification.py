@@ -54,7 +54,7 @@ class Classification:
         problems: list[str] = []
         named = {split: self._label_names(rows, problems) for split, rows in sources.items()}
         present = {name for name in named["train"] if name is not None}
-        self.labels = sorted(present, key=lambda name: (0, int(name), "") if _is_whole(name) else (1, 0, name))
+        self.labels = sorted(present, key=lambda name: (0, int(name), name) if _is_whole(name) else (1, 0, name))
         index = {name: i for i, name in enumerate(self.labels)}
         examples = {}
         for split, rows in sources.items():
