@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -123,7 +123,9 @@ def train(
         norm = nn.utils.clip_grad_norm_(learning, budget.clip or math.inf).item()
         if not math.isfinite(loss) or not (math.isfinite(norm) or _may_overflow(scaler)):
             optimizer.zero_grad(set_to_none=True)
-            raise NonFinite(_blame("loss" if not math.isfinite(loss) else "gradient", state.step, batches, method))
+            what = "loss" if not math.isfinite(loss) else "gradient"
+            ids = [getattr(method, name).ids[i] for name, indices in batches.items() for i in indices]
+            raise NonFinite(_blame(f"the {what} is not a finite number at step {state.step + 1}", ids))
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
@@ -154,7 +156,10 @@ def train(
 def evaluate(
     model: nn.Module, task: Any, encoded: Encoded, *, batch_size: int, pad: Mapping[str, int], hardware: Hardware
 ) -> Evaluation:
-    """Score a split in eval mode, in batches of equal length; leaves the model in eval mode."""
+    """Score a split in eval mode, in batches of equal length; leaves the model in eval mode.
+
+    Raises: NonFinite when the loss of a batch is no number: a model that has exploded still scores, by chance.
+    """
     model.eval()
     predictions: list[Any] = [None] * len(encoded)
     loss, weight = 0.0, 0
@@ -163,7 +168,12 @@ def evaluate(
             batch = {name: t.to(hardware.device) for name, t in task.collate(encoded, indices, pad).items()}
             outputs = model(**{name: tensor for name, tensor in batch.items() if name != "labels"})
             if (encoded.labels[indices] >= 0).all():
-                loss += task.loss(outputs, batch).item()
+                part = task.loss(outputs, batch).item()
+                if not math.isfinite(part):
+                    raise NonFinite(
+                        _blame("the loss is not a finite number in evaluation", [encoded.ids[i] for i in indices])
+                    )
+                loss += part
                 weight += task.weight(encoded, indices)
             for i, prediction in zip(indices, task.decode(outputs), strict=True):
                 predictions[i] = prediction
@@ -238,10 +248,9 @@ def _may_overflow(scaler: torch.amp.GradScaler) -> bool:
     return scaler.is_enabled() and scaler.get_scale() >= 1
 
 
-def _blame(what: str, step: int, batches: Mapping[str, Any], method: Method) -> str:
-    ids = [str(getattr(method, name).ids[i]) for name, indices in batches.items() for i in indices]
+def _blame(what: str, ids: Sequence[str]) -> str:
     shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
     return (
-        f"the {what} is not a finite number at step {step + 1} (examples {shown}); the last checkpoint is intact.\n"
+        f"{what} (examples {shown}); the last checkpoint is intact.\n"
         "  Try a smaller optimizer.lr, a longer optimizer.warmup, or hardware.precision=fp32"
     )
