@@ -165,7 +165,10 @@ def test_a_run_reports_its_audit(tl_run: Callable[..., int], arguments: list[str
 
 
 def test_a_run_in_which_something_frozen_moves_fails(
-    tl_run: Callable[..., int], arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tl_run: Callable[..., int],
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     terms = FineTune.terms
 

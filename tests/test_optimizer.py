@@ -106,9 +106,7 @@ def test_warmup_rises_and_then_falls_to_the_end() -> None:
     assert 0 < factor(19) < 0.06
 
 
-@pytest.mark.parametrize(
-    ("choice", "lr"), [("none", 1e-3), ("trunk", 5e-2), ("all_but_bias", 1e-2), ("bottom", 1e-3)]
-)
+@pytest.mark.parametrize(("choice", "lr"), [("none", 1e-3), ("trunk", 5e-2), ("all_but_bias", 1e-2), ("bottom", 1e-3)])
 def test_the_rate_is_the_models_times_a_factor_for_what_is_frozen(choice: str, lr: float) -> None:
     assert optimizer_options(f"freeze={choice}", "model.lr=1e-3").lr == pytest.approx(lr)
     assert optimizer_options(f"freeze={choice}", "model.lr=1e-3", "optimizer.lr=0.3").lr == 0.3
