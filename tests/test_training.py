@@ -332,7 +332,7 @@ def test_a_micro_batch_of_the_users_own_is_not_changed(learnable: list[str]) -> 
 def test_memory_for_not_even_one_example(learnable: list[str]) -> None:
     parts = assemble(*learnable)
     SmallMemory(parts, rows=0)
-    with pytest.raises(MachineFault, match="training.micro_batch_size=1"):
+    with pytest.raises(MachineFault, match=r"training\.micro_batch_size=1:"):
         list(parts.train())
 
 
