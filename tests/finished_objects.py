@@ -9,10 +9,10 @@ import hydra
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from tl_run import freeze, hardware, optimizer, run, training, transfer
+from tl_run import evaluation, freeze, hardware, optimizer, run, training, transfer
 from tl_run.config import check, messages
-from tl_run.job import Job, prepare
 from tl_run.model import anatomy, pretrained
+from tl_run.prepare import Job, prepare
 
 
 def compose(*overrides: str) -> dict[str, Any]:
@@ -43,8 +43,8 @@ class Parts:
     def model(self) -> Any:
         return self.found.model
 
-    def score(self, split: str = "validation", batch_size: int = 64) -> training.Evaluation:
-        return training.evaluate(
+    def score(self, split: str = "validation", batch_size: int = 64) -> evaluation.Evaluation:
+        return evaluation.evaluate(
             self.model,
             self.job.task,
             self.encoded[split],

@@ -50,7 +50,8 @@ def save(
         {"step": state.step, "identity": identity, "metrics_bytes": metrics_bytes},
         expect_bytes=sum(t.nbytes for tensors in sets.values() for t in tensors.values()),
     )
-    for old in _all(folder)[keep:]:
+    # Newer ones were damaged and passed over: they do not count, or they would push out what is good.
+    for old in [path for path in _all(folder) if path.name <= target.name][keep:]:
         durable.remove_folder(old)
     return target
 

@@ -41,6 +41,15 @@ class NonFinite(Failure):
 
     code = NON_FINITE
 
+    @classmethod
+    def at(cls, what: str, ids: Sequence[str]) -> "NonFinite":
+        """What it was, the examples it came from, and what may help."""
+        shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+        return cls(
+            f"{what} (examples {shown}); the last checkpoint is intact.\n"
+            "  Try a smaller optimizer.lr, a longer optimizer.warmup, or hardware.precision=fp32"
+        )
+
 
 class MachineFault(Failure):
     """The machine is in the way: disk, permission, memory, device, or a hub out of reach."""

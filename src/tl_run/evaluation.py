@@ -1,5 +1,6 @@
 """Scoring a split: in eval mode, without gradients, sorted by length, and back in the split's order."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from torch import nn
 
 from tl_run.data.batches import by_length
 from tl_run.data.encoded import Encoded
+from tl_run.errors import NonFinite
 from tl_run.hardware import Hardware
 
 
@@ -24,7 +26,10 @@ class Evaluation:
 def evaluate(
     model: nn.Module, task: Any, encoded: Encoded, *, batch_size: int, pad: Mapping[str, int], hardware: Hardware
 ) -> Evaluation:
-    """Score a split in eval mode, in batches of equal length; leaves the model in eval mode."""
+    """Score a split in eval mode, in batches of equal length; leaves the model in eval mode.
+
+    Raises: NonFinite when the loss of a batch is no number: a model that has exploded still scores, by chance.
+    """
     model.eval()
     predictions: list[Any] = [None] * len(encoded)
     loss, weight = 0.0, 0
@@ -33,7 +38,11 @@ def evaluate(
             batch = {name: t.to(hardware.device) for name, t in task.collate(encoded, indices, pad).items()}
             outputs = model(**{name: tensor for name, tensor in batch.items() if name != "labels"})
             if (encoded.labels[indices] >= 0).all():
-                loss += task.loss(outputs, batch).item()
+                part = task.loss(outputs, batch).item()
+                if not math.isfinite(part):
+                    ids = [encoded.ids[i] for i in indices]
+                    raise NonFinite.at("the loss is not a finite number in evaluation", ids)
+                loss += part
                 weight += task.weight(encoded, indices)
             for i, prediction in zip(indices, task.decode(outputs), strict=True):
                 predictions[i] = prediction

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -114,7 +114,9 @@ def train(
         norm = nn.utils.clip_grad_norm_(learning, budget.clip or math.inf).item()
         if not math.isfinite(loss) or not (math.isfinite(norm) or _may_overflow(scaler)):
             optimizer.zero_grad(set_to_none=True)
-            raise NonFinite(_blame("loss" if not math.isfinite(loss) else "gradient", state.step, batches, method))
+            what = "loss" if not math.isfinite(loss) else "gradient"
+            ids = [getattr(method, name).ids[i] for name, indices in batches.items() for i in indices]
+            raise NonFinite.at(f"the {what} is not a finite number at step {state.step + 1}", ids)
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
@@ -205,12 +207,3 @@ def _gradient(
 def _may_overflow(scaler: torch.amp.GradScaler) -> bool:
     """In fp16 a gradient may overflow while the scale is still being found; below 1 that is no longer the reason."""
     return scaler.is_enabled() and scaler.get_scale() >= 1
-
-
-def _blame(what: str, step: int, batches: Mapping[str, Any], method: Method) -> str:
-    ids = [str(getattr(method, name).ids[i]) for name, indices in batches.items() for i in indices]
-    shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
-    return (
-        f"the {what} is not a finite number at step {step + 1} (examples {shown}); the last checkpoint is intact.\n"
-        "  Try a smaller optimizer.lr, a longer optimizer.warmup, or hardware.precision=fp32"
-    )
