@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tl_run import errors
 from tl_run.config import check, messages
+from tl_run.secrets import mask, scrub
 
 
 def main() -> None:
@@ -49,17 +50,16 @@ def outcome(command: Callable[[], None]) -> int:
 
 
 def say(kind: str, words: str) -> None:
-    """Print to stderr; control characters from data never reach the terminal."""
-    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in words)
+    """Print to stderr; neither secrets nor control characters from data reach the terminal."""
+    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in scrub(words))
     print(f"{kind}: {shown}", file=sys.stderr, flush=True)
 
 
 def _log(problem: Exception) -> Path:
     folder = getattr(problem, "run_folder", None)  # a start that wrote nothing has left none
     path = Path(folder if folder and folder.is_dir() else tempfile.gettempdir()) / "tl-run.log"
-    text = (
-        f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{''.join(traceback.format_exception(problem))}\n"
-    )
+    command, trace = " ".join(mask(sys.argv)), scrub("".join(traceback.format_exception(problem)))
+    text = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {command}\n{trace}\n"
     if os.environ.get("TL_DEBUG"):
         print(text, file=sys.stderr)
     try:

@@ -4,7 +4,7 @@ import os
 import re
 from typing import Any
 
-KEY = re.compile(r"token|secret|password|passwd|api_?key|credential", re.IGNORECASE)
+KEY = re.compile(r"token(?!s\b|iz)|secret|password|passwd|api_?key|credential", re.IGNORECASE)
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 MASK = "***"
 
@@ -21,10 +21,15 @@ def mask(value: Any, key: str = "") -> Any:
         name, equals, _ = value.partition("=")  # an override: key=value
         if equals and KEY.search(name):
             return f"{name}={MASK}"
-        for secret in _known():
-            value = value.replace(secret, MASK)
-        return TOKEN.sub(MASK, value)
+        return scrub(value)
     return value
+
+
+def scrub(text: str) -> str:
+    """Text without whatever looks like a token or is the value of a secret in the environment."""
+    for secret in _known():
+        text = text.replace(secret, MASK)
+    return TOKEN.sub(MASK, text)
 
 
 def _known() -> list[str]:
