@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from tl_run import embedded, identity, task
 from tl_run.config import check
@@ -59,9 +59,10 @@ def job(config: DictConfig) -> float | None:
     return result["validation"][result["metric"]["name"]] if result else None
 
 
-def _typed(overrides: ListConfig) -> list[str]:
+def _typed(overrides: Any) -> list[str]:
     """Overrides as they were typed: iterating would resolve `optimizer.lr=${model.lr}`, which means nothing there."""
-    return [str(override) for override in OmegaConf.to_container(overrides, resolve=False)]
+    plain: Any = OmegaConf.to_container(overrides, resolve=False)
+    return [str(override) for override in plain]
 
 
 def _place(hydra: Any, config: dict[str, Any], ready: Job) -> tuple[Path, bool]:
