@@ -45,10 +45,13 @@ def bert_folder(folder: Path, **changes: int) -> Path:
     vocabulary += [f"##{letter}" for letter in "abcdefghijklmnopqrstuvwxyz0123456789"]
     names = {word: i for i, word in enumerate(dict.fromkeys(vocabulary))}
     settings = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    config = transformers.BertConfig(vocab_size=len(names), max_position_embeddings=64, **(settings | changes))
+    settings |= {"max_position_embeddings": 64, **changes}
+    config = transformers.BertConfig(vocab_size=len(names), **settings)
     torch.manual_seed(0)
     transformers.BertModel(config).save_pretrained(folder)
-    transformers.BertTokenizer(vocab=names, model_max_length=64).save_pretrained(folder)
+    transformers.BertTokenizer(vocab=names, model_max_length=settings["max_position_embeddings"]).save_pretrained(
+        folder
+    )
     return folder
 
 

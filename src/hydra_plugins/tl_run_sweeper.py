@@ -7,7 +7,6 @@ Hydra imports this file at every start, without putting it into sys.modules: no 
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
@@ -33,7 +32,7 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """Run all jobs. Raises: JobsFailed after the last one, naming every job that failed."""
-        from tl_run.config.messages import explain
+        from tl_run.cli import in_words
         from tl_run.errors import JobsFailed
 
         assert self.config is not None
@@ -42,16 +41,15 @@ class GridSweeper(BasicSweeper):
         loader = self.hydra_context.config_loader
         overrides = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
         grid = [list(job) for batch in self.split_arguments(overrides, None) for job in batch]
-        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
         valid, refused = self._compose(grid)
-        failures = [(job, explain(problem) or str(problem)) for job, problem in refused]
+        failures = [(job, in_words(problem)[1]) for job, problem in refused]
         returns: list[JobReturn] = []
         size = self.max_batch_size or max(len(valid), 1)
         for start in range(0, len(valid), size):
             returns += self.launcher.launch(valid[start : start + size], initial_job_idx=start)
         for done in returns:
             if done.status != JobStatus.COMPLETED:
-                failures.append((list(done.overrides or []), str(done._return_value)))
+                failures.append((list(done.overrides or []), in_words(done._return_value)[1]))
         if failures:
             raise JobsFailed.of(len(grid), failures)
         return returns

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tl_run import errors
 from tl_run.config import check, messages
+from tl_run.secrets import mask, scrub
 
 
 def main() -> None:
@@ -25,9 +26,6 @@ def outcome(command: Callable[[], None]) -> int:
     """Run a command and turn whatever it raises into a message on stderr and an exit code."""
     try:
         command()
-    except errors.Failure as failure:
-        say("error", str(failure))
-        return failure.code
     except errors.Interrupted as interrupted:
         say("interrupted", str(interrupted))
         return interrupted.code
@@ -40,26 +38,33 @@ def outcome(command: Callable[[], None]) -> int:
     except SystemExit as stop:  # argparse and Hydra's own --help
         return stop.code if isinstance(stop.code, int) else errors.BAD_INPUT
     except Exception as problem:
-        if words := messages.explain(problem):
-            say("error", words)
-            return errors.BAD_INPUT
-        say("error", f"a fault of tl-run itself: {type(problem).__name__}: {problem}\n  traceback: {_log(problem)}")
-        return errors.OUR_FAULT
+        code, words = in_words(problem)
+        say("error", words)
+        return code
     return errors.DONE
 
 
+def in_words(problem: Exception) -> tuple[int, str]:
+    """Exit code and message; the traceback of a fault of ours goes to a log that the message names."""
+    if isinstance(problem, errors.Failure):
+        return problem.code, str(problem)
+    if words := messages.explain(problem):
+        return errors.BAD_INPUT, words
+    words = f"a fault of tl-run itself: {type(problem).__name__}: {problem}\n  traceback: {_log(problem)}"
+    return errors.OUR_FAULT, words
+
+
 def say(kind: str, words: str) -> None:
-    """Print to stderr; control characters from data never reach the terminal."""
-    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in words)
+    """Print to stderr; neither secrets nor control characters from data reach the terminal."""
+    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in scrub(words))
     print(f"{kind}: {shown}", file=sys.stderr, flush=True)
 
 
 def _log(problem: Exception) -> Path:
     folder = getattr(problem, "run_folder", None)  # a start that wrote nothing has left none
     path = Path(folder if folder and folder.is_dir() else tempfile.gettempdir()) / "tl-run.log"
-    text = (
-        f"{time.strftime('%Y-%m-%d %H:%M:%S')} {' '.join(sys.argv)}\n{''.join(traceback.format_exception(problem))}\n"
-    )
+    command, trace = " ".join(mask(sys.argv)), scrub("".join(traceback.format_exception(problem)))
+    text = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {command}\n{trace}\n"
     if os.environ.get("TL_DEBUG"):
         print(text, file=sys.stderr)
     try:
@@ -73,6 +78,7 @@ def _log(problem: Exception) -> Path:
 def _compose_and_run(arguments: list[str]) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import ConfigCompositionException
     from hydra.types import RunMode
     from omegaconf import DictConfig
 
@@ -95,13 +101,33 @@ def _compose_and_run(arguments: list[str]) -> None:
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        hydra.main(version_base="1.3", config_path=str(messages.folder()), config_name="run")(run)()
+        main = hydra.main(version_base="1.3", config_path=str(messages.folder()), config_name="run")(run)
+        try:
+            main()
+        except ConfigCompositionException as problem:
+            sys.argv = [sys.argv[0], *_for_each_job(sys.argv[1:], problem)]
+            main()
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")
         if full is not None:
             os.environ["HYDRA_FULL_ERROR"] = full
     if failed:
         raise failed[0]
+
+
+def _for_each_job(arguments: list[str], problem: Exception) -> list[str]:
+    """In a sweep, an option that the first choice does not have is left to the jobs: Hydra would refuse them all.
+
+    It composes one config for the sweep as a whole, and there only what has several values is left out.
+    """
+    key = getattr(problem.__cause__, "full_key", None)
+    mine = [i for i, argument in enumerate(arguments) if key and argument.startswith(f"{key}=")]
+    if not mine or not {"-m", "--multirun"} & {*arguments}:
+        raise problem
+    left = list(arguments)
+    for i in mine:
+        left[i] = f"{key}=choice({arguments[i].partition('=')[2]})"
+    return left
 
 
 def translate(arguments: list[str]) -> list[str]:

@@ -48,7 +48,8 @@ def job(config: DictConfig) -> float | None:
 
 def _typed(overrides: Any) -> list[str]:
     """Overrides as they were typed: iterating would resolve `optimizer.lr=${model.lr}`, which means nothing there."""
-    return [str(override) for override in OmegaConf.to_container(overrides, resolve=False) or ()]
+    plain: Any = OmegaConf.to_container(overrides, resolve=False)
+    return [str(override) for override in plain]
 
 
 def _place(hydra: Any, config: dict[str, Any], ready: Job) -> tuple[Path, bool]:

@@ -22,10 +22,15 @@ def mask(value: Any, key: str = "") -> Any:
         name, equals, _ = value.partition("=")  # an override: key=value
         if equals and KEY.search(name):
             return f"{name}={MASK}"
-        for secret in _known():
-            value = value.replace(secret, MASK)
-        return TOKEN.sub(MASK, value)
+        return scrub(value)
     return value
+
+
+def scrub(text: str) -> str:
+    """Text without whatever looks like a token or is the value of a secret in the environment."""
+    for secret in _known():
+        text = text.replace(secret, MASK)
+    return TOKEN.sub(MASK, text)
 
 
 def _known() -> list[str]:

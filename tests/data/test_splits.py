@@ -59,9 +59,7 @@ def test_the_held_out_part_is_drawn_by_split_seed_and_not_by_seed():
 
 
 def test_too_few_to_hold_out():
-    with pytest.raises(
-        BadInput, match=r"train has 4 .* type task\.validation=<file> or a larger task\.validation_share"
-    ):
+    with pytest.raises(BadInput, match=r"train has 4 .* type task\.validation=<file> or a larger task"):
         splits({"train": rows(0, 0, 1, 1)})
 
 

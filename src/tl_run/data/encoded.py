@@ -19,7 +19,7 @@ class Encoded:
 
     offsets: np.ndarray  # (examples + 1,)
     columns: dict[str, np.ndarray]  # each (tokens of all examples,)
-    ids: Sequence[str]
+    ids: list[str]
     labels: np.ndarray  # (examples,), -1 where there is none
 
     def __len__(self) -> int:
@@ -37,7 +37,7 @@ class Encoded:
         pairs: Sequence[str] | None,
         tokenizer: Any,
         max_length: int,
-        ids: Sequence[str],
+        ids: list[str],
         labels: np.ndarray,
     ) -> "Encoded":
         """Encode texts (or pairs), or take them from the cache when the same was encoded before."""

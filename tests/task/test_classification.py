@@ -1,0 +1,200 @@
+"""Labels, problems with their lines, scores against scikit-learn, the loss against a formula."""
+
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from sklearn import metrics
+
+from composing import compose
+from tl_run import task
+from tl_run.config.check import check
+from tl_run.data.table import Table
+from tl_run.errors import BadInput
+
+
+def kind(*overrides: str):
+    return task.load(check(compose("task=classification", "task.train=x.csv", *overrides)).task)
+
+
+def table(*rows: tuple, columns=("text", "label"), path="train.csv", **more) -> Table:
+    return Table(
+        path, columns, [dict(zip(columns, row, strict=True)) for row in rows], list(range(2, len(rows) + 2)), **more
+    )
+
+
+def labelled(*labels, **more) -> Table:
+    return table(*((f"text {i}", label) for i, label in enumerate(labels)), **more)
+
+
+@pytest.mark.parametrize(
+    ("given", "order"),
+    [
+        (["yes", "no", "maybe", "no"], ["maybe", "no", "yes"]),
+        (["10", "9", "2", "10"], ["2", "9", "10"]),
+        (["1", "-1", "0"], ["-1", "0", "1"]),
+        ([3, 1, 2], ["1", "2", "3"]),
+        (["NA", "b", "10", "2"], ["2", "10", "NA", "b"]),
+        (["差评", "好评"], ["好评", "差评"]),
+    ],
+)
+def test_labels_are_those_of_train_sorted(given, order):
+    for seed in range(3):
+        made = kind()
+        made.read({"train": labelled(*random.Random(seed).sample(given, len(given)))})
+        assert made.labels == order
+
+
+def test_an_example_is_what_its_row_says():
+    made = kind("task.text=one", "task.text_pair=two", "task.label=y", "task.id=key")
+    columns = ("key", "one", "two", "y")
+    rows = table(("k1", "a", "b", "yes"), ("k2", "c", "d", "no"), columns=columns)
+    examples = made.read({"train": rows, "test": table(("k3", "e", "f", "yes"), columns=columns)})
+    assert [(e.id, e.text, e.pair, e.label) for e in examples["train"]] == [("k1", "a", "b", 1), ("k2", "c", "d", 0)]
+    assert made.inputs(examples["test"][0]) == {"id": "k3", "text": "e", "text_pair": "f", "gold": "yes"}
+    unlabelled = made.read_unlabelled(table(("g", "h"), columns=("one", "two")))
+    assert made.inputs(unlabelled[0]) == {"id": "0", "text": "g", "text_pair": "h", "gold": None}
+
+
+def test_the_hubs_class_numbers_have_names_and_none_is_no_label():
+    names = {"class_names": {"label": ["negative", "positive"]}}
+    made = kind()
+    examples = made.read({"train": labelled(1, 0, None, **names), "test": labelled(None, None, **names)})
+    assert made.labels == ["negative", "positive"]
+    assert [example.label for example in examples["train"]] == [1, 0, None]
+    assert [made.stratum(example) for example in examples["test"]] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ({"train": labelled("a", "")}, ["train.csv, line 3: the label in 'label' is missing (task.label)"]),
+        ({"train": labelled("a", None)}, ["train.csv, line 3: the label in 'label' is missing (task.label)"]),
+        ({"train": labelled("a", 0.5)}, ["train.csv, line 3: the label in 'label' is a number (task.label)"]),
+        ({"train": labelled("a", ["b"])}, ["train.csv, line 3: the label in 'label' is a list (task.label)"]),
+        (
+            {"train": table((None, "a"), ("x", "b"))},
+            ["train.csv, line 2: 'text' is missing, a text is needed"],
+        ),
+        (
+            {"train": table((5, "a"), ("x", "b"))},
+            ["train.csv, line 2: 'text' is a number, a text is needed"],
+        ),
+        (
+            {"train": labelled("a", "a")},
+            ["train.csv: 'label' holds 1 label (a), two or more are needed"],
+        ),
+        (
+            {"train": labelled(*map(str, range(11)))},
+            ["train.csv: every row has a label of its own in 'label'"],
+        ),
+        (
+            {"train": labelled("yes", "no"), "validation": labelled("yes", "yess", path="dev.csv")},
+            ["dev.csv, line 3: label 'yess' does not occur in train. Did you mean 'yes'?"],
+        ),
+        (
+            {"train": labelled("a", "b"), "test": labelled(*"acdefb", path="test.csv")},
+            [*(f"test.csv, line {line}: label " for line in (3, 4, 5)), "... and 1 more problem like these"],
+        ),
+    ],
+)
+def test_problems_are_told_with_their_lines_three_at_most(tables, words):
+    with pytest.raises(BadInput) as failure:
+        kind().read(tables)
+    lines = str(failure.value).splitlines()
+    assert len(lines) == len(words)
+    for line, start in zip(lines, words, strict=True):
+        assert line.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("counts", "option", "metric"),
+    [
+        ((4, 1), "auto", "accuracy"),
+        ((5, 1), "auto", "f1_macro"),
+        ((5, 1), "accuracy", "accuracy"),
+        ((1, 1), "mcc", "mcc"),
+    ],
+)
+def test_macro_f1_chooses_where_one_class_is_large(counts, option, metric):
+    made = kind(f"task.metric={option}")
+    made.read({"train": labelled(*["a"] * counts[0], *["b"] * counts[1])})
+    assert made.metric == metric
+    assert bool(made.notes) == (metric == "f1_macro")
+
+
+def test_scores_are_scikit_learns():
+    made, generator = kind(), np.random.default_rng(0)
+    made.labels = ["a", "b", "c", "never"]
+    for _ in range(5):
+        gold, predictions = generator.integers(0, 3, 50), generator.dirichlet(np.ones(4), 50)
+        predictions[:, 3] = 0
+        found, best = made.metrics(list(predictions), SimpleNamespace(labels=gold)), predictions.argmax(1)
+        assert found == pytest.approx(
+            {
+                "accuracy": (gold == best).mean(),
+                "f1_macro": metrics.f1_score(gold, best, labels=range(4), average="macro", zero_division=0),
+                "f1_weighted": metrics.f1_score(gold, best, average="weighted", zero_division=0),
+                "mcc": metrics.matthews_corrcoef(gold, best),
+            }
+        )
+        tables = made.tables(list(predictions), SimpleNamespace(labels=gold))
+        assert tables["confusion"] == [[int(((gold == g) & (best == b)).sum()) for b in range(4)] for g in range(4)]
+        report = metrics.classification_report(
+            gold, best, labels=range(4), target_names=made.labels, output_dict=True, zero_division=0
+        )
+        for name in made.labels:
+            row = {key.removesuffix("-score"): value for key, value in report[name].items()}
+            assert tables["per_class"][name] == pytest.approx(row)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_loss_is_a_sum_of_negative_log_probabilities(dtype):
+    made = kind()
+    logits = (5 * torch.randn(12, 3, generator=torch.Generator().manual_seed(0))).to(dtype)
+    labels = torch.arange(12) % 3
+    exact = logits.double().numpy()
+    expected = sum(np.log(np.exp(row).sum()) - row[gold] for row, gold in zip(exact, labels.tolist(), strict=True))
+    loss = made.loss(SimpleNamespace(logits=logits), {"labels": labels})
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+    assert made.weight(None, np.arange(12)) == 12
+    for row, probabilities in zip(exact, made.decode(SimpleNamespace(logits=logits)), strict=True):
+        np.testing.assert_allclose(probabilities, np.exp(row) / np.exp(row).sum(), rtol=1e-4)
+
+
+def test_a_prediction_in_words():
+    made = kind()
+    made.labels = ["no", "yes"]
+    assert made.describe(None, np.array([0.25, 0.75])) == {
+        "prediction": "yes",
+        "probability": 0.75,
+        "probabilities": {"no": 0.25, "yes": 0.75},
+    }
+    assert made.head()["id2label"] == {0: "no", 1: "yes"}
+    assert made.head()["label2id"] == {"no": 0, "yes": 1}
+    assert made.head()["num_labels"] == 2
+
+
+def test_encoded_and_collated(bert):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bert)
+    made = kind("task.text_pair=two", "task.max_length=8")
+    columns = ("text", "two", "label")
+    rows = table(("the film", "was good", "b"), ("a", "the plot was very dull " * 3, "a"), columns=columns)
+    encoded = made.encode(made.read({"train": rows})["train"], tokenizer)
+    batch = made.collate(encoded, np.array([1, 0]), {"input_ids": tokenizer.pad_token_id})
+    own = tokenizer(
+        ["a", "the film"],
+        ["the plot was very dull " * 3, "was good"],
+        truncation=True,
+        max_length=8,
+        padding=True,
+        return_tensors="pt",
+    )
+    assert batch.pop("labels").tolist() == [0, 1]
+    assert batch.keys() == own.keys()
+    for name in own:
+        assert torch.equal(batch[name], own[name])
