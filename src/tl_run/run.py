@@ -117,7 +117,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
 
     every = options.training.checkpoint_every
     success = False
-    terminal.start(budget.steps, state.step)
+    terminal.start(budget.steps, state.step, state.best_value)
     signals.training = True
     try:
         for record in train(
