@@ -29,7 +29,7 @@ def anatomy(model: nn.Module, new: Collection[str] = ()) -> Anatomy:
     """
     base = getattr(model, "base_model", model)
     prefix = "" if base is model else next(name + "." for name, module in model.named_modules() if module is base)
-    lists = [(name, m) for name, m in base.named_modules() if isinstance(m, nn.ModuleList) and len(m) > 1 and _alike(m)]
+    lists = [(name, m) for name, m in base.named_modules() if isinstance(m, nn.ModuleList) and len(m) and _alike(m)]
     found = max(lists, key=lambda item: len(item[1]), default=None)
     parts: dict[str, list[str]] = {"embeddings": [], "top": [], "head": []}
     layers: list[list[str]] = [[] for _ in found[1]] if found else []
