@@ -4,7 +4,7 @@ import re
 import shlex
 from pathlib import Path
 
-from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException, SearchPathException
 from omegaconf.errors import OmegaConfBaseException
 
 from tl_run.config.check import GROUPS
@@ -29,6 +29,8 @@ def explain(problem: Exception) -> str | None:
         )
     if isinstance(problem, ConfigCompositionException):
         return _no_option(problem)
+    if isinstance(problem, SearchPathException):
+        return f"--config-dir: {problem}"
     if isinstance(problem, OmegaConfBaseException):
         return f"{problem.full_key or 'config'}: {str(problem).splitlines()[0]}"
     return None
