@@ -97,6 +97,10 @@ def _compose_and_run(arguments: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         hydra.main(version_base="1.3", config_path=str(messages.folder()), config_name="run")(run)()
+    except OSError as problem:  # a job's own faults do not come this way: Hydra could not make its folder
+        raise errors.MachineFault(
+            f"{problem.filename}: {problem.strerror}; type another hydra.run.dir or, in a sweep, hydra.sweep.dir"
+        ) from problem
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")
         if full is not None:
