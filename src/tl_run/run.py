@@ -101,7 +101,13 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
 
     def score(split: str) -> Evaluation:
         size = options.training.eval_batch_size
-        return evaluate(model, task, encoded[split], batch_size=size, pad=found.pad, hardware=machine)
+        return evaluate(
+            model, task, encoded[split], batch_size=size, pad=found.pad, hardware=machine, between=stop_if_asked
+        )
+
+    def stop_if_asked() -> None:
+        if signals.asked and signals.training:
+            raise Interrupted(f"{signals.asked} at step {state.step}")
 
     def save() -> None:
         checkpoint.save(
@@ -138,14 +144,15 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
             terminal.show(record, task.metric)
             if record.kind != "step":
                 to_board(board, log.write(record), task.labels)
-            if signals.asked:
-                save()
-                raise Interrupted(f"{signals.asked} at step {state.step}")
+            stop_if_asked()
             if (record.kind == "validation") if every is None else (state.step % every == 0):
                 save()
         save()
         signals.training = False
         success = True
+    except Interrupted:  # between two steps, or in an evaluation: a resumed run begins with it
+        save()
+        raise
     finally:
         terminal.stop()
         board.ended(success, at=time.time())
