@@ -107,6 +107,10 @@ def _compose_and_run(arguments: list[str]) -> None:
         except ConfigCompositionException as problem:
             sys.argv = [sys.argv[0], *_for_each_job(sys.argv[1:], problem)]
             main()
+    except OSError as problem:  # a job's own faults do not come this way: Hydra could not make its folder
+        raise errors.MachineFault(
+            f"{problem.filename}: {problem.strerror}; type another hydra.run.dir or, in a sweep, hydra.sweep.dir"
+        ) from problem
     finally:
         os.environ.pop("HYDRA_FULL_ERROR")
         if full is not None:

@@ -54,8 +54,9 @@ class Terminal:
         """Something the user should look at."""
         self.console.print(Text(f"warning: {words}", style="yellow"))
 
-    def start(self, steps: int, done: int) -> None:
-        """Begin the live line at step `done` of `steps`."""
+    def start(self, steps: int, done: int, best: float | None) -> None:
+        """Begin the live line at step `done` of `steps`, where `best` is the best score so far."""
+        self._best = best
         if not self.console.is_terminal:
             return
         columns = (
@@ -113,7 +114,7 @@ class Terminal:
             self.console.print(table)
         self.console.print(Text(f"folder      {folder}"))
         self.console.print(Text(f"model       {folder}/model   (tl-predict {shlex.quote(folder)} new.csv)"))
-        above = folder if Path(folder).is_absolute() else Path(folder).parts[0]
+        above = folder if Path(folder).is_absolute() or ".." in Path(folder).parts else Path(folder).parts[0]
         self.console.print(Text(f"curves      tensorboard --logdir {shlex.quote(str(above))}"))
 
 

@@ -1,7 +1,7 @@
 """Scoring a split: in eval mode, without gradients, sorted by length, and back in the split's order."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +24,18 @@ class Evaluation:
 
 
 def evaluate(
-    model: nn.Module, task: Any, encoded: Encoded, *, batch_size: int, pad: Mapping[str, int], hardware: Hardware
+    model: nn.Module,
+    task: Any,
+    encoded: Encoded,
+    *,
+    batch_size: int,
+    pad: Mapping[str, int],
+    hardware: Hardware,
+    between: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Score a split in eval mode, in batches of equal length; leaves the model in eval mode.
 
+    `between` is called before each batch and may raise: nothing has been changed by then that would have to be undone.
     Raises: NonFinite when the loss of a batch is no number: a model that has exploded still scores, by chance.
     """
     model.eval()
@@ -35,6 +43,7 @@ def evaluate(
     loss, weight = 0.0, 0
     with torch.inference_mode(), hardware.autocast():
         for indices in by_length(encoded.lengths, batch_size):
+            between()
             batch = {name: t.to(hardware.device) for name, t in task.collate(encoded, indices, pad).items()}
             outputs = model(**{name: tensor for name, tensor in batch.items() if name != "labels"})
             if (encoded.labels[indices] >= 0).all():

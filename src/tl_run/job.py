@@ -67,7 +67,7 @@ def _result(ready: Job, folder: RunFolder, signals: Signals, in_sweep: bool) -> 
     from tl_run.console import Terminal
 
     terminal = Terminal(in_sweep)
-    if folder.result is not None and not ready.options.plan:
+    if folder.result is not None:
         terminal.note(f"{folder.path} is done; its result:")
         terminal.result(folder.result, str(folder.path))
         return folder.result

@@ -27,6 +27,8 @@ def rows(
     shown = ", ".join(labels[:6]) + (f", ... ({len(labels)})" if len(labels) > 6 else "")
     o, t = options.optimizer, options.training
     warmup = f"{o.warmup:.0%} warmup" if o.warmup < 1 else f"{o.warmup:.0f} steps warmup"
+    if o.schedule == "constant":  # transformers has constant_with_warmup for the other
+        warmup = "no warmup"
     rates: dict[str, tuple[float, int]] = {}
     for group in parameter_groups(model, parts, learning.ever, o):
         count = rates.get(group["name"], (0.0, 0))[1] + sum(p.numel() for p in group["params"])

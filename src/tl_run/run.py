@@ -102,7 +102,13 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
 
     def score(split: str) -> Evaluation:
         size = options.training.eval_batch_size
-        return evaluate(model, task, encoded[split], batch_size=size, pad=found.pad, hardware=machine)
+        return evaluate(
+            model, task, encoded[split], batch_size=size, pad=found.pad, hardware=machine, between=stop_if_asked
+        )
+
+    def stop_if_asked() -> None:
+        if signals.asked and signals.training:
+            raise Interrupted(f"{signals.asked} at step {state.step}")
 
     def save() -> None:
         checkpoint.save(
@@ -118,7 +124,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
 
     every = options.training.checkpoint_every
     success = False
-    terminal.start(budget.steps, state.step)
+    terminal.start(budget.steps, state.step, state.best_value)
     signals.training = True
     try:
         for record in train(
@@ -139,8 +145,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
             terminal.show(record, task.metric)
             if record.kind != "step":
                 to_board(board, log.write(record), task.labels)
-            if signals.asked:
-                break
+            stop_if_asked()
             if (record.kind == "validation") if every is None else (state.step % every == 0):
                 save()
         save()
@@ -148,6 +153,9 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         if signals.asked:  # also when it came during the last save
             raise Interrupted(f"{signals.asked} at step {state.step}")
         success = True
+    except Interrupted:  # between two steps, or in an evaluation: a resumed run begins with it
+        save()
+        raise
     finally:
         terminal.stop()
         board.ended(success, at=time.time())

@@ -1,9 +1,16 @@
 """Hydra's complaints in the user's words: which option, what exists, what was probably meant."""
 
 import re
+import shlex
 from pathlib import Path
 
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+    SearchPathException,
+)
 from omegaconf.errors import OmegaConfBaseException
 
 from tl_run.config.check import GROUPS
@@ -22,16 +29,26 @@ def explain(problem: Exception) -> str | None:
         return _no_choice(problem)
     if isinstance(problem, OverrideParseException):
         line = str(problem).splitlines()[0]
-        return f"'{problem.override}' cannot be read as option=value: {line}\n" + (
-            "  put quotes around special characters: 'task.train=\"my file.csv\"'"
+        return (
+            f"'{problem.override}' cannot be read as option=value: {line}\n"
+            f"  put quotes around special characters, and others around them for the shell: {_typed(problem.override)}"
         )
     if isinstance(problem, ConfigCompositionException):
         return _no_option(problem)
-    if isinstance(problem, HydraException):  # no such --config-dir, for one
+    if isinstance(problem, SearchPathException):
+        return f"--config-dir: {problem}"
+    if isinstance(problem, HydraException):
         return str(problem).splitlines()[0]
     if isinstance(problem, OmegaConfBaseException):
         return f"{problem.full_key or 'config'}: {str(problem).splitlines()[0]}"
     return None
+
+
+def _typed(override: object) -> str:
+    """The override with its value in quotes for Hydra, and all of it in quotes for the shell."""
+    name, equals, value = str(override).partition("=")
+    quoted = value.replace('"', '\\"')
+    return shlex.quote(f'{name}="{quoted}"') if equals else "'task.train=\"my file.csv\"'"
 
 
 def _no_choice(problem: MissingConfigException) -> str:
@@ -52,7 +69,10 @@ def _no_option(problem: ConfigCompositionException) -> str:
     ambiguous = re.search(r"Ambiguous value for argument '([^'=]+)=([^']+)'", str(problem))
     if ambiguous:
         name, value = ambiguous.groups()
-        return f"{name}={value} is a sweep of several values: type tl-run -m {name}={value}"
+        return (
+            f"{name}={value} is a sweep of several values: type tl-run -m {shlex.quote(f'{name}={value}')}\n"
+            f"  or, for one value with a comma in it: {_typed(f'{name}={value}')}"
+        )
     group = re.search(r"Could not override '([^'@=]+)'", first)
     key = getattr(cause, "full_key", None) or (group.group(1) if group else "")
     if not key or "@" in first:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tl_run import cache
 
-FORMAT = 1  # raise when the stored arrays change meaning
+FORMAT = 2  # raise when the stored arrays change meaning
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,10 @@ class Encoded:
             out = tokenizer(list(texts), pairs and list(pairs), truncation=True, max_length=max_length)
             _forget(tokenizer)
             lists = {name: out[name] for name in ("input_ids", "token_type_ids") if name in out}
+            # GPT-2 makes no token of an empty text, and a batch without tokens has no shape: its mark between documents
+            # stands for the text.
+            lone = {"input_ids": tokenizer.pad_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id}
+            lists = {name: [row or [lone.get(name, 0)] for row in rows] for name, rows in lists.items()}
             offsets = np.cumsum([0, *map(len, lists["input_ids"])], dtype=np.int64)
             flat = {name: np.concatenate([np.asarray(v, np.int32) for v in rows]) for name, rows in lists.items()}
             return {"offsets": offsets, **flat}

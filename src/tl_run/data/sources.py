@@ -4,8 +4,10 @@ from pathlib import Path
 
 from tl_run import embedded
 from tl_run.config.options import Classification
+from tl_run.data import hub_layout
 from tl_run.data.readers import read_table
 from tl_run.data.table import Table
+from tl_run.errors import BadInput
 
 
 def read(options: Classification, folder: Path | None) -> dict[str, Table]:
@@ -17,6 +19,14 @@ def read(options: Classification, folder: Path | None) -> dict[str, Table]:
         from tl_run.data import hub_data
 
         names = {"train": options.splits.train, "validation": options.splits.validation, "test": options.splits.test}
+        there = hub_data.splits(folder, options.subset)
+        for split in ("validation", "test"):
+            if names[split] and names[split] not in there:
+                instead = {"validation": "a part of train is held out", "test": "nothing is scored at the end"}[split]
+                raise BadInput(
+                    f"task.splits.{split}: {hub_layout.title(folder)} has no split '{names[split]}', it has "
+                    f"{hub_layout.some(there)}: type one of them, or task.splits.{split}=null ({instead})"
+                )
         return {split: hub_data.read_split(folder, options.subset, name) for split, name in names.items() if name}
     paths = {"train": options.train, "validation": options.validation, "test": options.test}
     return {split: read_table(embedded.locate(path)) for split, path in paths.items() if path}

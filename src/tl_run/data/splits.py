@@ -43,8 +43,11 @@ def make(
             notes.append(f"{split}: {lost} examples without a label are left out")
     train, validation, test = labelled["train"], labelled.get("validation"), labelled.get("test")
     if test is not None and not test:
-        notes.append("the test split has no labels: validation is the test, and validation is held out from train")
-        validation, test = None, validation
+        if validation:
+            notes.append("the test split has no labels: validation is the test, and validation is held out from train")
+        else:
+            notes.append("the test split has no labels: it is not scored")
+        validation, test = None, validation or None
     if not validation:
         train, validation = _held_out(train, stratum, share, split_seed)
         notes.append(

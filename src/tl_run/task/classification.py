@@ -113,7 +113,8 @@ class Classification:
             elif isinstance(value, str | int) and str(value).strip() != "":
                 labels.append(str(value))
             else:
-                problems.append(f"{rows.where(i)}: the label in '{column}' is {_kind(value)} (task.label)")
+                what = f"{value}: text or a whole number is needed" if isinstance(value, float) else _kind(value)
+                problems.append(f"{rows.where(i)}: the label in '{column}' is {what} (task.label)")
                 labels.append(None)
         return labels
 
