@@ -52,7 +52,7 @@ def session_groups(folder: Path) -> tuple[list[dict[str, Any]], set[str]]:
     found = list_session_groups.Handler(request_context, backend, "", request).run()
     rows = [
         {
-            "hparams": {name: value for name, value in group.hparams.items()},
+            "hparams": dict(group.hparams.items()),
             "sessions": [(session.name, session.status) for session in group.sessions],
             "metrics": {value.name.tag: value.value for value in group.metric_values},
         }

@@ -171,7 +171,7 @@ def evaluate(
                 part = task.loss(outputs, batch).item()
                 if not math.isfinite(part):
                     raise NonFinite(
-                        _blame("the loss is not a finite number in evaluation", [encoded.ids[i] for i in indices])
+                        _blame("the loss is not a finite number in evaluation", [encoded.ids[int(i)] for i in indices])
                     )
                 loss += part
                 weight += task.weight(encoded, indices)
