@@ -145,7 +145,7 @@ def test_stopped_by_a_signal_in_training(
     n = nth_record(operations, 3)
     codes = forks.run([[Command(place, command, at=n, signals=[name]), Command(place, ["resume=run"])]])
     assert codes == [[75, 0]], said(tmp_path / name)
-    assert f"interrupted: {name} at step 3; to go on: tl-run resume=run" in said(tmp_path / name)
+    assert f"warning: interrupted by {name} at step 3; to go on: tl-run resume=run" in said(tmp_path / name)
     assert "going on from step 3" in said(tmp_path / name)
     assert left_behind(tmp_path / name / "run") == expected
 

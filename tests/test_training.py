@@ -23,11 +23,11 @@ TOLERANCE = 1e-5
 
 @pytest.fixture
 def learnable(bert: Path, tmp_path: Path) -> list[str]:
-    """Overrides under which 36 steps learn the toy entirely."""
+    """Overrides under which 72 steps learn the toy entirely."""
     return [*toy(tmp_path), "model=custom", f"model.path={bert}", "optimizer.lr=0.01", *EPOCHS]
 
 
-EPOCHS = ["training.epochs=6", "training.batch_size=8", "training.log_every=1"]
+EPOCHS = ["training.epochs=12", "training.batch_size=8", "training.log_every=1"]
 
 
 def values(records: Iterator[Record]) -> list[tuple[Any, ...]]:
@@ -347,7 +347,7 @@ def test_memory_for_not_even_one_example(learnable: list[str]) -> None:
     ids=["bf16", "fp16"],
 )
 def test_a_run_on_a_gpu(options: list[str], tl_run: Callable[..., int], learnable: list[str]) -> None:
-    assert tl_run(*learnable, "hardware=gpu", "training.epochs=8", *options, "hydra.run.dir=run") == 0
+    assert tl_run(*learnable, "hardware=gpu", *options, "hydra.run.dir=run") == 0
     result = json.loads(Path("run/result.json").read_text())
     assert result["test"]["accuracy"] == 1.0
     assert result["audit"]["frozen_moved"] == []

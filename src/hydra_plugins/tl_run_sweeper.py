@@ -40,7 +40,9 @@ class GridSweeper(BasicSweeper):
         assert self.hydra_context is not None
         loader = self.hydra_context.config_loader
         overrides = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
-        grid = [list(job) for batch in self.split_arguments(overrides, None) for job in batch]
+        # The sweep has one folder, also where its jobs are of different tasks.
+        folder = "hydra.sweep.dir=" + _quoted(str(self.config.hydra.sweep.dir))
+        grid = [[*job, folder] for batch in self.split_arguments(overrides, None) for job in batch]
         valid, refused = self._compose(grid)
         failures = [(job, in_words(problem)[1]) for job, problem in refused]
         returns: list[JobReturn] = []
@@ -89,6 +91,10 @@ class GridSweeper(BasicSweeper):
         except HydraException as problem:
             return problem
         return None
+
+
+def _quoted(text: str) -> str:
+    return "'" + re.sub(r"(['\\])", r"\\\1", text) + "'"
 
 
 def _sets(override: str, key: str) -> bool:

@@ -27,7 +27,7 @@ def outcome(command: Callable[[], None]) -> int:
     try:
         command()
     except errors.Interrupted as interrupted:
-        say("interrupted", str(interrupted))
+        say("warning", f"interrupted by {interrupted}")
         return interrupted.code
     except KeyboardInterrupt:
         return errors.SECOND_INTERRUPT

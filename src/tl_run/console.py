@@ -31,6 +31,10 @@ class Terminal:
         self._task: Any = None
         self._best: float | None = None
 
+    def job(self, overrides: list[str]) -> None:
+        """The head line of a job of a sweep."""
+        self.console.print(Text(f"== {' '.join(overrides)}", style="bold"))
+
     def plan(self, rows: list[tuple[str, str]], notes: list[str]) -> None:
         """The run in a few rows, then whatever was decided for the user."""
         if self.console.is_terminal:

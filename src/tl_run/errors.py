@@ -73,6 +73,8 @@ class JobsFailed(Failure):
         """Every failed job with its reason, and the command that repeats it alone."""
         lines = [f"{len(failures)} of {total} jobs failed, the others are done:"]
         for overrides, reason in failures:
-            alone = shlex.join(override for override in overrides if not override.startswith("plan="))
+            alone = shlex.join(
+                override for override in overrides if not override.startswith(("plan=", "hydra.sweep.dir="))
+            )
             lines += [f"  tl-run {alone}", *(f"      {line}" for line in reason.splitlines())]
         return cls("\n".join(lines))

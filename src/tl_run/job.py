@@ -67,6 +67,8 @@ def _result(ready: Job, folder: RunFolder, signals: Signals, in_sweep: bool) -> 
     from tl_run.console import Terminal
 
     terminal = Terminal(in_sweep)
+    if in_sweep:
+        terminal.job(ready.overrides)
     if folder.result is not None:
         terminal.note(f"{folder.path} is done; its result:")
         terminal.result(folder.result, str(folder.path))

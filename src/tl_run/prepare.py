@@ -10,6 +10,8 @@ from tl_run.config import check
 from tl_run.config.options import Run
 from tl_run.data import sources, splits
 
+PATHS = {"task": {"train", "validation", "test", "dataset"}, "model": {"path"}}  # options that may name files
+
 
 @dataclass(frozen=True)
 class Job:
@@ -59,6 +61,21 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         identity=identity.identity(config, data, weights),
         started=started,
     )
+
+
+def stored(config: dict[str, Any]) -> dict[str, Any]:
+    """The config as a run folder keeps it: paths that exist here are absolute, so that it resumes from anywhere."""
+
+    def absolute(value: Any) -> Any:
+        there = isinstance(value, str) and not value.startswith(embedded.PREFIX) and embedded.locate(value).exists()
+        return str(embedded.locate(value).absolute()) if there else value
+
+    return {
+        group: {key: absolute(value) if key in paths else value for key, value in config[group].items()}
+        if (paths := PATHS.get(group))
+        else config[group]
+        for group in config
+    }
 
 
 def find(options: Run) -> tuple[Path, Path | None, dict[str, str | None]]:

@@ -17,7 +17,7 @@ from tl_run.folder import CONFIG, ENVIRONMENT, OVERRIDES, RESULT, RunFolder
 from tl_run.model import pretrained
 from tl_run.model.anatomy import anatomy
 from tl_run.plan import hyperparameters, rows
-from tl_run.prepare import Job
+from tl_run.prepare import Job, stored
 from tl_run.secrets import mask
 from tl_run.signals import Signals
 from tl_run.tensorboard import Board
@@ -78,7 +78,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
             terminal.warn(warning)
     else:
         durable.write_file(path / OVERRIDES, _yaml(mask(job.overrides)))
-        durable.write_file(path / CONFIG, _yaml(mask(job.config)))
+        durable.write_file(path / CONFIG, _yaml(mask(stored(job.config))))
         durable.write_file(path / ENVIRONMENT, _json(mask(environment)))  # from here on the folder holds this run
     state, metrics_bytes, warnings = checkpoint.restore(
         path / "checkpoints", model=model, ever=learning.ever, optimizer=steps, identity=job.identity
@@ -110,7 +110,12 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         if signals.asked and signals.training:
             raise Interrupted(f"{signals.asked} at step {state.step}")
 
+    saved = (-1, -1)  # step and evaluation of the last checkpoint
+
     def save() -> None:
+        nonlocal saved
+        if saved == (state.step, state.evaluated):
+            return
         checkpoint.save(
             path / "checkpoints",
             model=model,
@@ -121,6 +126,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
             metrics_bytes=log.sync(),
             keep=options.training.keep_checkpoints,
         )
+        saved = (state.step, state.evaluated)
 
     every = options.training.checkpoint_every
     success = False
