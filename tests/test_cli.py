@@ -83,7 +83,10 @@ def refused(tl_run, capsys, tmp_path):
         ("resume=nix", "resume=nix: no run lies there"),
         ("--config-dir=nix", "nix' not found"),
         ("seed", "'seed' cannot be read as option=value"),
-        ("task.train=my(file.csv", "put quotes around special characters: 'task.train=\"my file.csv\"'"),
+        (
+            "task.train=my(file.csv",
+            "put quotes around special characters, and others around them for the shell: 'task.train=\"my(file.csv\"'",
+        ),
     ],
 )
 def test_a_mistake_is_told_in_words_that_help(refused, typed, words):
@@ -198,7 +201,7 @@ def test_the_plan_trains_nothing_and_leaves_nothing(tl_run, capsys, tmp_path, be
     assert "peak lr head 0.001 (34)" in out
     assert "4 examples held out from train" in out
     assert tl_run("--plan", *arguments, "-m", "seed=0,1") == 0
-    assert capsys.readouterr().out.count("freeze=trunk") == 2
+    assert capsys.readouterr().out.count("parameters (0.5%), freeze=trunk") == 2
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -73,7 +73,8 @@ def test_the_modules_are_found():
 
 def test_the_centre_of_the_star():
     assert importers("cli") == {"__main__", "predict", "hydra_plugins.tl_run_sweeper"}
-    assert importers("job") == {"cli", "run", "outcome", "plan", "environment"}
+    assert importers("job") == {"cli"}
+    assert importers("prepare") == {"job", "run", "outcome", "plan", "environment"}
     assert importers("run") == {"job"}
     for satellite in ("outcome", "plan", "environment"):
         assert importers(satellite) == {"run"}
@@ -113,7 +114,11 @@ def test_parts_do_not_know_each_other_more_than_they_must(part):
 
 def test_only_these_parts_see_options_at_all():
     users = {name for name in PARTS if any(each.startswith("config") for each in own(f"tl_run.{name}"))}
-    assert {name for name in users if not name.startswith("config")} == {"data.sources", "task.classification"}
+    assert {name for name in users if not name.startswith("config")} == {
+        "data.sources",
+        "prepare",
+        "task.classification",
+    }
 
 
 def test_nothing_imports_itself_round_a_corner():

@@ -61,7 +61,7 @@ def gradients(parts: Parts, micro_batch_size: int) -> tuple[dict[str, torch.Tens
     )
     found = {name: p.grad.clone() for name, p in parts.model.named_parameters() if p.grad is not None}
     parts.model.zero_grad()
-    return found, means["loss"]
+    return found, means["loss"].item()
 
 
 def assert_equal_gradients(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:

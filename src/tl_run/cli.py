@@ -78,7 +78,7 @@ def _log(problem: Exception) -> Path:
 def _compose_and_run(arguments: list[str]) -> None:
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import ConfigCompositionException
+    from hydra.errors import ConfigCompositionException, HydraException
     from hydra.types import RunMode
     from omegaconf import DictConfig
 
@@ -108,6 +108,8 @@ def _compose_and_run(arguments: list[str]) -> None:
             sys.argv = [sys.argv[0], *_for_each_job(sys.argv[1:], problem)]
             main()
     except OSError as problem:  # a job's own faults do not come this way: Hydra could not make its folder
+        if isinstance(problem, HydraException):  # a choice that is not there counts as a missing file
+            raise
         raise errors.MachineFault(
             f"{problem.filename}: {problem.strerror}; type another hydra.run.dir or, in a sweep, hydra.sweep.dir"
         ) from problem

@@ -73,7 +73,10 @@ def test_the_hubs_class_numbers_have_names_and_none_is_no_label():
     [
         ({"train": labelled("a", "")}, ["train.csv, line 3: the label in 'label' is missing (task.label)"]),
         ({"train": labelled("a", None)}, ["train.csv, line 3: the label in 'label' is missing (task.label)"]),
-        ({"train": labelled("a", 0.5)}, ["train.csv, line 3: the label in 'label' is a number (task.label)"]),
+        (
+            {"train": labelled("a", 0.5)},
+            ["train.csv, line 3: the label in 'label' is 0.5: text or a whole number is needed (task.label)"],
+        ),
         ({"train": labelled("a", ["b"])}, ["train.csv, line 3: the label in 'label' is a list (task.label)"]),
         (
             {"train": table((None, "a"), ("x", "b"))},
