@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -68,6 +69,18 @@ def test_a_decoder_without_a_pad_token_gets_one(family: str, tmp_path: Path) -> 
     assert found.model.config.pad_token_id == found.tokenizer.pad_token_id == found.pad["input_ids"]
     assert found.model.config.use_cache is False
     assert any("has no pad token" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("family", ["bert", "gpt2", "llama"])
+def test_an_empty_text_alone_can_be_scored(family: str, tmp_path: Path) -> None:
+    """Alone in a batch it is not padded to the others, and a decoder's tokenizer makes no token of it."""
+    model = FAMILIES[family](tmp_path / "model")
+    arguments = toy(tmp_path)
+    (tmp_path / "validation.csv").write_text('text,label\n"",no\ngood,yes\n')
+    parts = assemble(*arguments, "model=custom", f"model.path={model}")
+    alone, together = (parts.score(batch_size=size).predictions for size in (1, 2))
+    assert np.isfinite(alone).all()
+    np.testing.assert_allclose(alone, together, rtol=1e-3)
 
 
 def test_fp16_files_come_as_fp32(bert: Path, tmp_path: Path) -> None:

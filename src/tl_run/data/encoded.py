@@ -60,7 +60,7 @@ class Encoded:
     def padded(self, indices: np.ndarray, pad: Mapping[str, int]) -> dict[str, np.ndarray]:
         """Rows padded to the longest of them: int64 (batch, tokens) each, with `attention_mask`."""
         starts, lengths = self.offsets[indices], self.lengths[indices]
-        width = int(lengths.max())
+        width = max(int(lengths.max()), 1)  # of an empty text a decoder's tokenizer makes no token at all
         mask = np.arange(width) < lengths[:, None]
         flat = (starts[:, None] + np.arange(width))[mask]
         batch = {}
