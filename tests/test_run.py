@@ -14,8 +14,8 @@ import yaml
 
 from conftest import bert_folder
 from finished_objects import toy
+from tl_run import evaluation
 from tl_run import run as run_module
-from tl_run import training
 
 TlRun = Callable[..., int]
 
@@ -172,10 +172,10 @@ def test_test_is_scored_once_and_only_with_the_chosen_model(
 ) -> None:
     """Validation says that step 12 is the best, though training goes on to step 30."""
     scored: list[tuple[int, dict[str, torch.Tensor]]] = []
-    real = training.evaluate
+    real = evaluation.evaluate
     accuracies = iter([0.5, 0.9, 0.6, 0.8, 0.7])
 
-    def watch(model: Any, task: Any, encoded: Any, **options: Any) -> training.Evaluation:
+    def watch(model: Any, task: Any, encoded: Any, **options: Any) -> evaluation.Evaluation:
         scored.append((len(encoded), {n: p.detach().clone() for n, p in model.named_parameters()}))
         found = real(model, task, encoded, **options)
         if len(encoded) == 16:  # the validation split
