@@ -19,7 +19,7 @@ def arguments(bert: Path, tmp_path: Path) -> list[str]:
     return [*common, "training.max_steps=12", "training.log_every=1", "training.eval_every=3"]
 
 
-def save(parts: Parts, folder: Path, keep: int = 2, identity: str = "mine") -> Path:
+def save(parts: Parts, folder: Path, keep: int = 2, identity: str = "mine", frozen: str = "same") -> Path:
     return checkpoint.save(
         folder,
         model=parts.model,
@@ -27,14 +27,15 @@ def save(parts: Parts, folder: Path, keep: int = 2, identity: str = "mine") -> P
         optimizer=parts.optimizer,
         state=parts.state,
         identity=identity,
+        frozen=frozen,
         metrics_bytes=123,
         keep=keep,
     )
 
 
-def restore(parts: Parts, folder: Path, identity: str = "mine") -> tuple[State, int, list[str]]:
+def restore(parts: Parts, folder: Path, identity: str = "mine", frozen: str = "same") -> tuple[State, int, list[str]]:
     return checkpoint.restore(
-        folder, model=parts.model, ever=parts.freeze.ever, optimizer=parts.optimizer, identity=identity
+        folder, model=parts.model, ever=parts.freeze.ever, optimizer=parts.optimizer, identity=identity, frozen=frozen
     )
 
 
@@ -181,6 +182,14 @@ def test_another_runs_checkpoint_is_not_taken(arguments: list[str], tmp_path: Pa
     state, _, [warning] = restore(assemble(*arguments), tmp_path / "checkpoints")
     assert state.step == 0
     assert f"{path}: belongs to another run" in warning
+
+
+def test_other_frozen_weights_are_noticed(arguments: list[str], tmp_path: Path) -> None:
+    """The frozen ones are not in the checkpoint: should another version load or draw them differently, it says so."""
+    path = save(run_to(assemble(*arguments), 2), tmp_path / "checkpoints")
+    state, _, [warning] = restore(assemble(*arguments), tmp_path / "checkpoints", frozen="other")
+    assert state.step == 0
+    assert f"{path}: its frozen weights are not those" in warning
 
 
 def test_only_exact_names_count(arguments: list[str], tmp_path: Path) -> None:

@@ -28,13 +28,14 @@ def save(
     optimizer: torch.optim.Optimizer,
     state: State,
     identity: str,
+    frozen: str,
     metrics_bytes: int,
     keep: int,
 ) -> Path:
     """Write `folder/step-N`, then let go of all but the `keep` newest.
 
-    Holds of the weights only what may have moved, the optimizer's moments by parameter name, the best weights so far,
-    the counters, and how long metrics.jsonl was.
+    Holds of the weights only what may have moved, and `frozen`, the hash of the rest; the optimizer's moments by
+    parameter name, the best weights so far, the counters, and how long metrics.jsonl was.
     """
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in moves(model, ever).items()}
     moments = _moments(model, optimizer)
@@ -47,7 +48,7 @@ def save(
             "state.json": json.dumps(counters, indent=1).encode(),
             **{f"{name}.safetensors": _writer(tensors) for name, tensors in sets.items()},
         },
-        {"step": state.step, "identity": identity, "metrics_bytes": metrics_bytes},
+        {"step": state.step, "identity": identity, "frozen": frozen, "metrics_bytes": metrics_bytes},
         expect_bytes=sum(t.nbytes for tensors in sets.values() for t in tensors.values()),
     )
     # Newer ones were damaged and passed over: they do not count, or they would push out what is good.
@@ -57,7 +58,13 @@ def save(
 
 
 def restore(
-    folder: Path, *, model: nn.Module, ever: frozenset[str], optimizer: torch.optim.Optimizer, identity: str
+    folder: Path,
+    *,
+    model: nn.Module,
+    ever: frozenset[str],
+    optimizer: torch.optim.Optimizer,
+    identity: str,
+    frozen: str,
 ) -> tuple[State, int, list[str]]:
     """Bring model and optimizer to the newest good checkpoint.
 
@@ -70,6 +77,8 @@ def restore(
             facts = manifest.read_folder(path)
             if facts.get("identity") != identity:
                 raise BadCheckpoint(f"{path}: belongs to another run")
+            if facts.get("frozen") != frozen:
+                raise BadCheckpoint(f"{path}: its frozen weights are not those that were loaded now")
             state = State(**json.loads((path / "state.json").read_bytes()))
             weights = load_file(path / "weights.safetensors")
             moments = load_file(path / "optimizer.safetensors")

@@ -114,6 +114,11 @@ def fingerprints(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
     }
 
 
+def digest(prints: Mapping[str, str]) -> str:
+    """One sha256 for many fingerprints."""
+    return hashlib.sha256("".join(f"{name} {prints[name]}\n" for name in sorted(prints)).encode()).hexdigest()
+
+
 def stays(model: nn.Module, ever: frozenset[str]) -> dict[str, torch.Tensor]:
     """The parameters that must not move in this run."""
     return {name: parameter for name, parameter in model.named_parameters() if name not in ever}

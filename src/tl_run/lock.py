@@ -40,6 +40,9 @@ class Lock:
                 if error.errno != errno.EWOULDBLOCK:
                     raise
                 raise InUse(f"{self.path.parent} is in use by {holder}; wait for it, or stop it") from None
+            if not (self.path.exists() and os.path.samestat(os.fstat(descriptor), os.stat(self.path))):
+                os.close(descriptor)  # removed, with its empty folder, between our opening and locking it
+                raise InUse(f"{self.path.parent} was just let go by another process; type the command again")
             who = f"process {os.getpid()} on host {HOST} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode()
             os.pwrite(descriptor, who, 0)  # before the cut, so that a second taker never reads an empty file
             os.truncate(descriptor, len(who))

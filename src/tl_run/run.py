@@ -68,6 +68,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         return None
 
     before = freeze.fingerprints(freeze.stays(model, learning.ever))
+    frozen = freeze.digest(before)
     initial = freeze.fingerprints({n: p for n, p in model.named_parameters() if n in learning.ever})
     model.to(machine.device)
     steps = optimizer.make(model, parts, learning.ever, options.optimizer)
@@ -81,7 +82,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         durable.write_file(path / CONFIG, _yaml(mask(stored(job.config))))
         durable.write_file(path / ENVIRONMENT, _json(mask(environment)))  # from here on the folder holds this run
     state, metrics_bytes, warnings = checkpoint.restore(
-        path / "checkpoints", model=model, ever=learning.ever, optimizer=steps, identity=job.identity
+        path / "checkpoints", model=model, ever=learning.ever, optimizer=steps, identity=job.identity, frozen=frozen
     )
     for warning in warnings:
         terminal.warn(warning)
@@ -123,6 +124,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
             optimizer=steps,
             state=state,
             identity=job.identity,
+            frozen=frozen,
             metrics_bytes=log.sync(),
             keep=options.training.keep_checkpoints,
         )
