@@ -75,7 +75,9 @@ def draw_confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> np
     matrix = np.asarray(counts, dtype=float)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     font = ImageFont.load_default(14)
-    names = [label if len(label) <= 14 else label[:13] + "." for label in labels]
+    # The font that ships with Pillow draws Latin letters only: other names are shown as the number of the class.
+    latin = [label if label.isascii() else str(i) for i, label in enumerate(labels)]
+    names = [label if len(label) <= 14 else label[:13] + "." for label in latin]
     cell, left, top = 64, 24 + int(max(font.getlength(n) for n in names)), 52
     side = cell * len(names)
     picture = Image.new("RGB", (left + side + 12, top + side + 12), "white")
