@@ -93,7 +93,7 @@ def _predictions(options: argparse.Namespace, stored: dict[str, Any], table: Tab
     from tl_run.hardware import prepare
     from tl_run.model import pretrained
 
-    model, tokenizer = pretrained.from_run(options.run / "model")
+    model, tokenizer = pretrained.from_run(options.run / "model", kind.auto_class)
     kind.labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
     wanted = argparse.Namespace(device=options.device, precision="fp32", threads="auto")
     hardware = prepare(wanted, sum(p.numel() for p in model.parameters()))

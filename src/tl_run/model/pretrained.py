@@ -1,6 +1,5 @@
 """A transformers model and its tokenizer from a folder, with the task's head; nothing is downloaded or executed."""
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,9 @@ import transformers
 from torch import nn
 
 from tl_run.errors import BadInput, BadOption
+
+# Nothing is fetched, and code in the folder is not run; left to itself, transformers would ask on the terminal.
+DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ def load(
     auto = getattr(transformers, auto_class)
     notes: list[str] = []
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **DATA_ONLY)
+        config = transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
     except Exception as problem:  # transformers raises OSError, ValueError, KeyError and its backends' own
         raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
     longest = min(getattr(config, "max_position_embeddings", None) or 10**9, tokenizer.model_max_length)
@@ -65,10 +67,10 @@ def load(
                 folder,
                 config=config,
                 dtype=torch.float32,  # an fp16 file would give an fp16 model
-                local_files_only=True,
                 use_safetensors=True,  # no pickle is ever read
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
+                **DATA_ONLY,
             )
         except Exception as problem:
             raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
@@ -125,12 +127,11 @@ def save(folder: Path, model: Any, tokenizer: Any, card: str) -> None:
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def from_run(folder: Path) -> tuple[Any, Any]:
+def from_run(folder: Path, auto_class: str) -> tuple[Any, Any]:
     """Model and tokenizer that a run has saved."""
     _quiet()
-    architecture = json.loads((folder / "config.json").read_text())["architectures"][0]
-    model = getattr(transformers, architecture).from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = getattr(transformers, auto_class).from_pretrained(folder, use_safetensors=True, **DATA_ONLY)
+    return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, **DATA_ONLY)
 
 
 def _quiet() -> None:
