@@ -91,6 +91,13 @@ class Terminal:
             self._best = best
             self.console.print(Text(text))
 
+    def storing(self, done: int, total: int, seconds: float) -> None:
+        """How far the store is filled; a line of its own at the end."""
+        if done == total:
+            self.note(f"what stays frozen was computed for {total:,} examples in {seconds:.1f} s, once for all epochs")
+        elif self._progress:
+            self._progress.console.print(Text(f"storing {done:,} of {total:,}"), end="\r")
+
     def stop(self) -> None:
         """End the live line."""
         if self._progress:

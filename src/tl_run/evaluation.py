@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -23,6 +24,11 @@ class Evaluation:
     predictions: list[Any]
 
 
+def whole(model: nn.Module, encoded: Encoded, indices: np.ndarray, batch: Mapping[str, torch.Tensor]) -> Any:
+    """The model's outputs for a collated batch: all of the model is run."""
+    return model(**{name: tensor for name, tensor in batch.items() if name != "labels"})
+
+
 def evaluate(
     model: nn.Module,
     task: Any,
@@ -32,10 +38,11 @@ def evaluate(
     pad: Mapping[str, int],
     hardware: Hardware,
     between: Callable[[], None] = lambda: None,
+    forward: Callable[..., Any] = whole,
 ) -> Evaluation:
     """Score a split in eval mode, in batches of equal length; leaves the model in eval mode.
 
-    `between` is called before each batch and may raise: nothing has been changed by then that would have to be undone.
+    `forward` is `whole`, or what takes frozen layers' output from the store (features.Reuse). `between` is called before each batch and may raise: nothing has been changed by then that would have to be undone.
     Raises: NonFinite when the loss of a batch is no number: a model that has exploded still scores, by chance.
     """
     model.eval()
@@ -45,7 +52,7 @@ def evaluate(
         for indices in by_length(encoded.lengths, batch_size):
             between()
             batch = {name: t.to(hardware.device) for name, t in task.collate(encoded, indices, pad).items()}
-            outputs = model(**{name: tensor for name, tensor in batch.items() if name != "labels"})
+            outputs = forward(model, encoded, indices, batch)
             if (encoded.labels[indices] >= 0).all():
                 part = task.loss(outputs, batch).item()
                 if not math.isfinite(part):

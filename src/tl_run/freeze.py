@@ -82,6 +82,7 @@ class Freeze:
         if not self.ever:
             raise BadOption(f"freeze={options.name} leaves nothing that learns: type another freeze, or freeze=none")
         self._phase = Phase(self.ever)
+        self.phases = (self._phase,)
 
     def at(self, step: int) -> Phase:
         """The phase of an optimizer step; the same object for as long as nothing changes."""

@@ -8,7 +8,7 @@ from typing import Any
 from tl_run import manifest
 from tl_run.data.table import Table
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Raise it when the same config would give other figures than before."""
 
 # What cannot change the result: where things lie (their content is hashed), what is printed and how often it is saved.
@@ -18,6 +18,7 @@ NOT_PART = {
     "freeze": {"lr_factor"},
     "hardware": {"name", "threads"},
     "training": {"checkpoint_every", "keep_checkpoints"},
+    "features": None,  # what is stored has the bits of what is computed
     "sweep": None,
     "resume": None,
     "plan": None,

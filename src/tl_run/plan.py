@@ -15,7 +15,14 @@ from tl_run.training import Budget
 
 
 def rows(
-    job: Job, model: nn.Module, parts: Anatomy, learning: Freeze, hardware: Hardware, budget: Budget, folder: Path
+    job: Job,
+    model: nn.Module,
+    parts: Anatomy,
+    learning: Freeze,
+    reused: str,
+    hardware: Hardware,
+    budget: Budget,
+    folder: Path,
 ) -> list[tuple[str, str]]:
     """Name and words for each row of the plan."""
     options, splits = job.options, job.splits
@@ -44,6 +51,7 @@ def rows(
             f"{'' if options.model.pretrained else ', random weights'}, {len(parts.layers)} layers",
         ),
         ("learns", f"{trainable:,} of {total:,} parameters ({trainable / total:.1%}), freeze={options.freeze.name}"),
+        ("reused", reused),
         (
             "optimizer",
             f"{o.name}, {o.schedule} with {warmup}; peak lr "

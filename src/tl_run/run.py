@@ -4,10 +4,11 @@ import json
 import time
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 
-from tl_run import checkpoint, durable, freeze, hardware, optimizer, outcome, transfer
+from tl_run import checkpoint, durable, features, freeze, hardware, optimizer, outcome, transfer
 from tl_run.config.options import Run
 from tl_run.console import Terminal
 from tl_run.environment import compare, describe
@@ -50,6 +51,17 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     encoded = {name: task.encode(examples, tokenizer) for name, examples in splits.items() if examples is not None}
     encode_seconds = time.perf_counter() - began
 
+    reuse = features.make(
+        options.features,
+        model,
+        parts,
+        learning,
+        encoded,
+        pad=found.pad,
+        max_length=options.task.max_length,
+        hardware=machine,
+        why_not="torch.compile has the whole model" if options.hardware.compile else "",
+    )
     method = transfer.load(
         options.transfer,
         task=task,
@@ -58,12 +70,13 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         seed=options.seed,
         pad=found.pad,
         hardware=machine,
+        forward=reuse,
     )
     per_epoch = next(iter(method.streams().values())).steps_per_epoch
     budget = _budget(options, per_epoch)
     freeze.apply(model, learning.at(0))
     notes = [*job.splits.notes, *task.notes, *found.notes]
-    terminal.plan(rows(job, model, parts, learning, machine, budget, path), notes)
+    terminal.plan(rows(job, model, parts, learning, reuse.words(), machine, budget, path), notes)
     if options.plan:
         return None
 
@@ -104,8 +117,27 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     def score(split: str) -> Evaluation:
         size = options.training.eval_batch_size
         return evaluate(
-            model, task, encoded[split], batch_size=size, pad=found.pad, hardware=machine, between=stop_if_asked
+            model,
+            task,
+            encoded[split],
+            batch_size=size,
+            pad=found.pad,
+            hardware=machine,
+            between=stop_if_asked,
+            forward=reuse,
         )
+
+    def enter(phase: freeze.Phase) -> None:
+        stream, left = next(iter(method.streams().values())), budget.steps - state.step
+        seen = [stream.batch(state.step + i) for i in range(left)] if left < per_epoch else None
+        warning = reuse.enter(
+            phase,
+            train_rows=None if seen is None else np.concatenate([np.arange(0), *seen]),
+            between=stop_if_asked,
+            tell=terminal.storing,
+        )
+        if warning:
+            terminal.warn(warning)
 
     def stop_if_asked() -> None:
         if signals.asked and signals.training:
@@ -139,6 +171,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
             model=model,
             method=method,
             freeze=learning,
+            enter=enter,
             optimizer=steps,
             schedule=optimizer.schedule(options.optimizer, budget.steps),
             hardware=machine,
@@ -172,6 +205,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     checkpoint.load_weights(model, learning.ever, state.best_weights)
     began = time.perf_counter()
     split = "validation" if job.splits.test is None else "test"
+    enter(learning.at(state.step))
     final = score(split)  # the test split is looked at here, once, with the model that validation has chosen
     evaluate_seconds = state.evaluate_seconds + time.perf_counter() - began
     proof = freeze.audit(before, model, learning.ever, initial)
@@ -187,7 +221,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         },
         "examples_per_second": state.examples / max(state.train_seconds, 1e-9),
         "peak_memory_mb": machine.peak_memory_mb(),
-        "stored_mb": 0.0,
+        "stored_mb": reuse.stored_mb,
     }
     outcome.write(job, path, model.to("cpu"), tokenizer, split, final, result)
     durable.write_file(path / RESULT, _json(result))  # last: its presence means done

@@ -69,6 +69,7 @@ def train(
     model: nn.Module,
     method: Method,
     freeze: freezing.Freeze,
+    enter: Callable[[freezing.Phase], None],
     optimizer: torch.optim.Optimizer,
     schedule: Callable[[int], float],
     hardware: Hardware,
@@ -82,7 +83,7 @@ def train(
 ) -> Iterator[Record]:
     """Train from `state` to the end of the budget, changing model, optimizer, scaler and state in place.
 
-    The best weights by `metric` on validation are left in `state.best_weights`. Evaluation comes first in the loop, so
+    `enter` is called when a phase begins, and after each evaluation. The best weights by `metric` on validation are left in `state.best_weights`. Evaluation comes first in the loop, so
     that a run that was saved between a step and its evaluation begins with that evaluation.
     Raises: NonFinite at the step where loss or gradient stop being numbers; nothing of that step is applied.
     """
@@ -100,11 +101,12 @@ def train(
             continue
         if at_end or state.stopped:
             return
+        step_started = time.perf_counter()
         now = freeze.at(state.step)
         if now is not phase:
             phase = now
             freezing.apply(model, now)
-        step_started = time.perf_counter()
+            enter(now)
         batches = {name: stream.batch(state.step) for name, stream in streams.items()}
         rates = set_rates(optimizer, schedule(state.step) * now.lr_factor)
         gradient = _gradient(model, method, batches, optimizer, scaler, budget, seed, state)

@@ -241,6 +241,18 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Features:
+    """The activation store: what frozen layers compute is computed once, and shared between epochs and runs."""
+
+    mode: Literal["auto", "off", "require"]
+    """auto: stored where something is frozen below all that learns; off: computed anew; require: an error otherwise."""
+    path: str | None
+    """Folder of the store; null: under TL_RUN_CACHE or the user's cache folder."""
+    max_gb: Positive
+    """Largest size of the store; what was unused for longest goes first."""
+
+
+@dataclass(frozen=True)
 class Sweep:
     """What belongs to a multirun as a whole."""
 
@@ -260,6 +272,7 @@ class Run:
     hardware: Hardware
     training: Training
     seed: Whole
+    features: Features
     sweep: Sweep
     resume: str | None
     """Folder of a run to go on with."""

@@ -57,10 +57,24 @@ class Encoded:
         arrays = cache.arrays("encoded", _key(texts, pairs, tokenizer, max_length), make)
         return cls(arrays.pop("offsets"), arrays, ids, labels)
 
-    def padded(self, indices: np.ndarray, pad: Mapping[str, int]) -> dict[str, np.ndarray]:
-        """Rows padded to the longest of them: int64 (batch, tokens) each, with `attention_mask`."""
+    @classmethod
+    def joined(cls, parts: Sequence["Encoded"]) -> "Encoded":
+        """The examples of several splits in one."""
+        lengths = np.concatenate([part.lengths for part in parts])
+        return cls(
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
+            [name for part in parts for name in part.ids],
+            np.concatenate([part.labels for part in parts]),
+        )
+
+    def padded(
+        self, indices: np.ndarray, pad: Mapping[str, int], width: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """Rows padded to `width`, or the longest of them: int64 (batch, tokens) each, with `attention_mask`."""
         starts, lengths = self.offsets[indices], self.lengths[indices]
-        width = max(int(lengths.max()), 1)  # of an empty text a decoder's tokenizer makes no token at all
+        # of an empty text a decoder's tokenizer makes no token at all
+        width = max(int(lengths.max()), 1) if width is None else width
         mask = np.arange(width) < lengths[:, None]
         flat = (starts[:, None] + np.arange(width))[mask]
         batch = {}

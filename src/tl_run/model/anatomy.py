@@ -14,6 +14,10 @@ class Anatomy:
     layers: tuple[tuple[str, ...], ...]
     top: tuple[str, ...]
     head: tuple[str, ...]
+    base: str = ""
+    """What the names of the base model's parameters begin with, `bert.` for one; empty when the model is the base."""
+    path: str | None = None
+    """The name of the list of layers."""
 
     @property
     def trunk(self) -> tuple[str, ...]:
@@ -44,7 +48,12 @@ def anatomy(model: nn.Module, new: Collection[str] = ()) -> Anatomy:
         else:
             parts["top" if reached else "embeddings"].append(name)
     return Anatomy(
-        tuple(parts["embeddings"]), tuple(tuple(layer) for layer in layers), tuple(parts["top"]), tuple(parts["head"])
+        tuple(parts["embeddings"]),
+        tuple(tuple(layer) for layer in layers),
+        tuple(parts["top"]),
+        tuple(parts["head"]),
+        prefix,
+        blocks.removesuffix(".") or None,
     )
 
 

@@ -1,6 +1,6 @@
 """Fine-tuning: training goes on from the pretrained weights on the task's labels. One stream, one term."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import nn
 
 from tl_run.data.batches import Stream
 from tl_run.data.encoded import Encoded
+from tl_run.evaluation import whole
 from tl_run.transfer.method import Batches, Method
 
 
@@ -24,8 +25,9 @@ class FineTune(Method):
         seed: int,
         pad: Mapping[str, int],
         hardware: Any,
+        forward: Callable[..., Any] = whole,
     ) -> None:
-        self.task, self.train, self.pad, self.hardware = task, train, pad, hardware
+        self.task, self.train, self.pad, self.hardware, self.forward = task, train, pad, hardware, forward
         self.stream = Stream(train.lengths, batch_size, seed)
 
     def streams(self) -> dict[str, Stream]:
@@ -41,5 +43,5 @@ class FineTune(Method):
         batch = self.task.collate(self.train, batches["train"], self.pad)
         batch = {name: tensor.to(self.hardware.device, non_blocking=True) for name, tensor in batch.items()}
         with self.hardware.autocast():
-            outputs = model(**{name: tensor for name, tensor in batch.items() if name != "labels"})
+            outputs = self.forward(model, self.train, batches["train"], batch)
         return {"loss": (1.0, self.task.loss(outputs, batch))}

@@ -1,0 +1,3 @@
+"""The activation store: what frozen layers compute is computed once, for all epochs, seeds and runs that share it."""
+
+from tl_run.features.reuse import make as make

@@ -1,0 +1,235 @@
+"""Where a model is cut: run it up to there, or run it from there on with stored states in place of what lies below.
+
+The model's own forward does both, so that masks and positions are its own: layers below the cut hand the stored states
+on, or the whole trunk is answered for when the head reads one row of a text.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from tl_run.model.anatomy import Anatomy
+
+Inputs = Mapping[str, torch.Tensor]  # each (batch, tokens)
+
+
+@dataclass(frozen=True, order=True)
+class Cut:
+    """Below it lie the embeddings and the lowest `layers` layers; `reading` is what is kept of their output.
+
+    tokens: the state of every token. Of a whole trunk also less, when the head reads no more: first or last (that
+    token's state), pooled (the pooler's output), layers (every layer's states, pooled as the head pools them).
+    """
+
+    layers: int
+    reading: str = "tokens"
+
+
+class Trunk:
+    """A model that can be run up to a cut and from a cut on; unchanged in between."""
+
+    def __init__(self, model: Any, anatomy: Anatomy) -> None:
+        self.model, self.anatomy, self.base = model, anatomy, model.base_model
+        self.layers: list[nn.Module] = list(model.get_submodule(anatomy.path)) if anatomy.path else []
+
+    def find(self, learns: Collection[str], inputs: Inputs) -> tuple[Cut | None, str]:
+        """The highest cut below all that learns, or None and why; proved on `inputs`, a few padded examples."""
+        parts = self.anatomy
+        if not self.layers:
+            return None, "no layers were found in this model"
+        if any(name in learns for name in parts.embeddings):
+            return None, "the embeddings learn"
+        free = [any(name in learns for name in layer) for layer in parts.layers]
+        count = free.index(True) if True in free else len(free)
+        whole = count == len(free) and not any(name in learns for name in parts.top)
+        with torch.random.fork_rng(devices=[]):
+            cut = Cut(count, self._reading(inputs) if whole else "tokens")
+            if cut.reading == "tokens":
+                cut = Cut(min([count, *getattr(self.model, "layers", ())]))
+            if not cut.layers:
+                return None, "the lowest layer learns" if not count else "the head reads the lowest states"
+            return (None, problem) if (problem := self._problem(cut, inputs)) else (cut, "")
+
+    def rows(self, cut: Cut) -> int:
+        """Rows that are kept of an example, where that does not depend on its length."""
+        return len(self.layers) + 1 if cut.reading == "layers" else 1
+
+    @property
+    def hidden(self) -> int:
+        """Numbers in a state."""
+        return self._hidden
+
+    def run(
+        self, inputs: Inputs, cuts: Collection[Cut], below: Cut | None = None, states: torch.Tensor | None = None
+    ) -> dict[Cut, torch.Tensor]:
+        """The states at `cuts`, each (batch, rows, hidden), from the texts or from the `states` at the cut `below`."""
+        taken: dict[Cut, torch.Tensor] = {}
+        tokens = [cut for cut in cuts if cut.reading == "tokens"]
+        rest = [cut for cut in cuts if cut.reading != "tokens"]
+        last = max(tokens, default=None)
+
+        def taker(cut: Cut) -> Callable[..., None]:
+            def take(module: nn.Module, args: Any, output: Any) -> None:
+                taken[cut] = output[0] if isinstance(output, tuple) else output
+                if not rest and cut == last:
+                    raise _Reached
+
+            return take
+
+        hooks = [self.layers[cut.layers - 1].register_forward_hook(taker(cut)) for cut in tokens]
+        pooling = {"output_hidden_states": True} if any(cut.reading == "layers" for cut in rest) else {}
+        try:
+            with self._handing_on(below, states):
+                output = self.base(**inputs, **pooling)
+        except _Reached:
+            return taken
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return taken | {cut: self._read(cut.reading, output, inputs) for cut in rest}
+
+    @contextmanager
+    def above(self, cut: Cut, states: torch.Tensor, inputs: Inputs) -> Iterator[Inputs]:
+        """Inside, the model called with the inputs that this gives starts from `states`, (batch, rows, hidden)."""
+        if cut.reading == "tokens":
+            with self._handing_on(cut, states):
+                yield inputs
+        else:
+            column = _ends(inputs) if cut.reading == "last" else torch.zeros_like(_ends(inputs))
+            one_token = {name: values.gather(1, column[:, None]) for name, values in inputs.items()}
+            with _forward(self.base, lambda *_, **__: self._output(cut.reading, states)):
+                yield one_token | {"attention_mask": torch.ones_like(column)[:, None]}
+
+    @contextmanager
+    def _handing_on(self, cut: Cut | None, states: torch.Tensor | None) -> Iterator[None]:
+        if cut is None:
+            yield
+            return
+        below = self.layers[: cut.layers]
+        for layer in below:
+            shape = self._shapes[layer]
+            layer.forward = lambda *_, shape=shape, **__: shape(states)  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            for layer in below:
+                del layer.forward
+
+    def _reading(self, inputs: Inputs) -> str:
+        """What the head reads of the trunk's output, found from the gradient that comes back to it."""
+        if pooling := getattr(self.model, "pooling", None):
+            return "tokens" if pooling == "attention" else "layers"
+        self._template = output = self._call(self.base, inputs)
+        leaves = {name: value.detach().requires_grad_() for name, value in output.items() if torch.is_tensor(value)}
+        with torch.enable_grad(), _forward(self.base, lambda *_, **__: type(output)(**leaves)):
+            logits = self._call(self.model, inputs).logits
+        logits.backward(torch.randn_like(logits), inputs=list(leaves.values()))
+        read = {name for name, leaf in leaves.items() if leaf.grad is not None and leaf.grad.any()}
+        if read == {"pooler_output"}:
+            return "pooled"
+        if read != {"last_hidden_state"} or (ends := _ends(inputs)).min() == 0:
+            return "tokens"
+        rows = leaves["last_hidden_state"].grad.flatten(2).any(-1)
+        batch = torch.arange(len(ends), device=ends.device)
+        if not (rows.sum(1) == 1).all():
+            return "tokens"
+        return "first" if rows[:, 0].all() else "last" if rows[batch, ends].all() else "tokens"
+
+    def _read(self, reading: str, output: Any, inputs: Inputs) -> torch.Tensor:
+        if reading == "layers":
+            from tl_run.model.heads import pool
+
+            states = [pool(state, inputs["attention_mask"], self.model.pooling) for state in output.hidden_states]
+            return torch.stack(states, 1)
+        if reading == "pooled":
+            return output.pooler_output[:, None]
+        column = _ends(inputs) if reading == "last" else torch.zeros_like(_ends(inputs))
+        return output.last_hidden_state[torch.arange(len(column), device=column.device), column][:, None]
+
+    def _output(self, reading: str, states: torch.Tensor) -> Any:
+        """What the trunk would return for one-token texts with these states."""
+        if reading == "layers":
+            return type(self._template)(last_hidden_state=states[:, -1:], hidden_states=states.split(1, dim=1))
+        pooled = {"pooler_output": states[:, 0]} if reading == "pooled" else {}
+        return type(self._template)(last_hidden_state=states, **pooled)
+
+    def _problem(self, cut: Cut, inputs: Inputs) -> str | None:
+        """Why the model cannot be cut there: something learns or is drawn below, or the rest does not follow."""
+        self._template = self._template if cut.reading not in ("tokens", "layers") else self._call(self.base, inputs)
+        self._shapes = self._find_shapes(inputs)
+        if any(shape is None for shape in self._shapes.values()):
+            return f"a {type(self.layers[0]).__name__} returns more than states"
+        modes = {module: module.training for module in self.model.modules()}
+        try:
+            with torch.enable_grad():
+                now = self.run(inputs, [cut])[cut]
+            if now.requires_grad:
+                return "what lies below depends on something that learns"
+            with torch.no_grad():
+                self.model.eval()
+                states = self.run(inputs, [cut])[cut]
+                self._hidden = states.shape[-1]
+                if not torch.equal(now, states):
+                    return "dropout is drawn below the frozen layers"
+                plain = self.model(**inputs).logits
+                with self.above(cut, states, inputs) as rest:
+                    again = self.model(**rest).logits
+        finally:
+            for module, training in modes.items():
+                module.training = training
+        if not torch.allclose(plain, again, rtol=1e-4, atol=1e-4 * float(plain.abs().max())):
+            return f"a {type(self.model).__name__} is not a plain stack of layers"
+        return None
+
+    def _find_shapes(self, inputs: Inputs) -> dict[nn.Module, Any]:
+        """For each layer how its output is made from states: alone, or first in a tuple of nothing else."""
+        shapes: dict[nn.Module, Any] = {}
+
+        def look(module: nn.Module, args: Any, output: Any) -> None:
+            if not isinstance(output, tuple):
+                shapes[module] = lambda states: states
+            elif all(part is None for part in output[1:]):
+                rest = output[1:]
+                shapes[module] = lambda states: (states, *rest)
+            else:
+                shapes[module] = None
+
+        hooks = [layer.register_forward_hook(look) for layer in self.layers]
+        try:
+            self._call(self.base, inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return shapes
+
+    def _call(self, module: Any, inputs: Inputs) -> Any:
+        """In eval mode, which is then put back."""
+        modes = {part: part.training for part in module.modules()}
+        try:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and module is self.model):
+                return module.eval()(**inputs)
+        finally:
+            for part, training in modes.items():
+                part.training = training
+
+
+class _Reached(Exception):  # noqa: N818  # no error: the states are taken, the layers above need not run
+    pass
+
+
+def _ends(inputs: Inputs) -> torch.Tensor:
+    """The column of each text's last token: (batch,)."""
+    return inputs["attention_mask"].sum(1) - 1
+
+
+@contextmanager
+def _forward(module: Any, forward: Callable[..., Any]) -> Iterator[None]:
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
