@@ -64,6 +64,7 @@ class Terminal:
         if not self.console.is_terminal:
             return
         columns = (
+            TextColumn("{task.description}"),
             TextColumn("epoch {task.fields[epoch]:.2f}"),
             BarColumn(bar_width=24),
             TextColumn("step {task.completed:.0f}/{task.total:.0f}  loss {task.fields[loss]:.4f}"),
@@ -95,8 +96,9 @@ class Terminal:
         """How far the store is filled; a line of its own at the end."""
         if done == total:
             self.note(f"what stays frozen was computed for {total:,} examples in {seconds:.1f} s, once for all epochs")
-        elif self._progress:
-            self._progress.console.print(Text(f"storing {done:,} of {total:,}"), end="\r")
+        if self._progress:
+            words = "" if done == total else f"computing what stays frozen: {done:,} of {total:,} examples"
+            self._progress.update(self._task, description=words)
 
     def stop(self) -> None:
         """End the live line."""

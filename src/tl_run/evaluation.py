@@ -42,7 +42,8 @@ def evaluate(
 ) -> Evaluation:
     """Score a split in eval mode, in batches of equal length; leaves the model in eval mode.
 
-    `forward` is `whole`, or what takes frozen layers' output from the store (features.Reuse). `between` is called before each batch and may raise: nothing has been changed by then that would have to be undone.
+    `forward` is `whole`, or what takes the output of frozen layers from the store. `between` is called before each
+    batch and may raise: nothing has been changed by then that would have to be undone.
     Raises: NonFinite when the loss of a batch is no number: a model that has exploded still scores, by chance.
     """
     model.eval()

@@ -60,7 +60,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         pad=found.pad,
         max_length=options.task.max_length,
         hardware=machine,
-        why_not="torch.compile has the whole model" if options.hardware.compile else "",
+        compiled=options.hardware.compile,
     )
     method = transfer.load(
         options.transfer,

@@ -69,7 +69,7 @@ def train(
     model: nn.Module,
     method: Method,
     freeze: freezing.Freeze,
-    enter: Callable[[freezing.Phase], None],
+    enter: Callable[[freezing.Phase], None] = lambda phase: None,
     optimizer: torch.optim.Optimizer,
     schedule: Callable[[int], float],
     hardware: Hardware,
@@ -83,8 +83,9 @@ def train(
 ) -> Iterator[Record]:
     """Train from `state` to the end of the budget, changing model, optimizer, scaler and state in place.
 
-    `enter` is called when a phase begins, and after each evaluation. The best weights by `metric` on validation are left in `state.best_weights`. Evaluation comes first in the loop, so
-    that a run that was saved between a step and its evaluation begins with that evaluation.
+    `enter` is called when a phase begins, and again after each evaluation. The best weights by `metric` on validation
+    are left in `state.best_weights`. Evaluation comes first in the loop, so that a run that was saved between a step
+    and its evaluation begins with that evaluation.
     Raises: NonFinite at the step where loss or gradient stop being numbers; nothing of that step is applied.
     """
     streams = method.streams()

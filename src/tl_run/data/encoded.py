@@ -68,9 +68,7 @@ class Encoded:
             np.concatenate([part.labels for part in parts]),
         )
 
-    def padded(
-        self, indices: np.ndarray, pad: Mapping[str, int], width: int | None = None
-    ) -> dict[str, np.ndarray]:
+    def padded(self, indices: np.ndarray, pad: Mapping[str, int], width: int | None = None) -> dict[str, np.ndarray]:
         """Rows padded to `width`, or the longest of them: int64 (batch, tokens) each, with `attention_mask`."""
         starts, lengths = self.offsets[indices], self.lengths[indices]
         # of an empty text a decoder's tokenizer makes no token at all

@@ -54,6 +54,12 @@ class Trunk:
                 return None, "the lowest layer learns" if not count else "the head reads the lowest states"
             return (None, problem) if (problem := self._problem(cut, inputs)) else (cut, "")
 
+    def below(self, cut: Cut) -> list[str]:
+        """The names of the parameters below a cut."""
+        parts = self.anatomy
+        layers = [name for layer in parts.layers[: cut.layers] for name in layer]
+        return [*parts.embeddings, *layers, *(parts.top if cut.reading != "tokens" else ())]
+
     def rows(self, cut: Cut) -> int:
         """Rows that are kept of an example, where that does not depend on its length."""
         return len(self.layers) + 1 if cut.reading == "layers" else 1
@@ -93,6 +99,17 @@ class Trunk:
         return taken | {cut: self._read(cut.reading, output, inputs) for cut in rest}
 
     @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Inside, the model is in eval mode."""
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+
+    @contextmanager
     def above(self, cut: Cut, states: torch.Tensor, inputs: Inputs) -> Iterator[Inputs]:
         """Inside, the model called with the inputs that this gives starts from `states`, (batch, rows, hidden)."""
         if cut.reading == "tokens":
@@ -123,17 +140,20 @@ class Trunk:
         """What the head reads of the trunk's output, found from the gradient that comes back to it."""
         if pooling := getattr(self.model, "pooling", None):
             return "tokens" if pooling == "attention" else "layers"
-        self._template = output = self._call(self.base, inputs)
+        with torch.no_grad(), self.evaluating():
+            self._template = output = self.base(**inputs)
         leaves = {name: value.detach().requires_grad_() for name, value in output.items() if torch.is_tensor(value)}
-        with torch.enable_grad(), _forward(self.base, lambda *_, **__: type(output)(**leaves)):
-            logits = self._call(self.model, inputs).logits
+        with torch.enable_grad(), self.evaluating(), _forward(self.base, lambda *_, **__: type(output)(**leaves)):
+            logits = self.model(**inputs).logits
         logits.backward(torch.randn_like(logits), inputs=list(leaves.values()))
         read = {name for name, leaf in leaves.items() if leaf.grad is not None and leaf.grad.any()}
         if read == {"pooler_output"}:
             return "pooled"
         if read != {"last_hidden_state"} or (ends := _ends(inputs)).min() == 0:
             return "tokens"
-        rows = leaves["last_hidden_state"].grad.flatten(2).any(-1)
+        gradient = leaves["last_hidden_state"].grad
+        assert gradient is not None
+        rows = gradient.any(-1)  # (batch, tokens)
         batch = torch.arange(len(ends), device=ends.device)
         if not (rows.sum(1) == 1).all():
             return "tokens"
@@ -159,28 +179,21 @@ class Trunk:
 
     def _problem(self, cut: Cut, inputs: Inputs) -> str | None:
         """Why the model cannot be cut there: something learns or is drawn below, or the rest does not follow."""
-        self._template = self._template if cut.reading not in ("tokens", "layers") else self._call(self.base, inputs)
         self._shapes = self._find_shapes(inputs)
         if any(shape is None for shape in self._shapes.values()):
             return f"a {type(self.layers[0]).__name__} returns more than states"
-        modes = {module: module.training for module in self.model.modules()}
-        try:
-            with torch.enable_grad():
-                now = self.run(inputs, [cut])[cut]
-            if now.requires_grad:
-                return "what lies below depends on something that learns"
-            with torch.no_grad():
-                self.model.eval()
-                states = self.run(inputs, [cut])[cut]
-                self._hidden = states.shape[-1]
-                if not torch.equal(now, states):
-                    return "dropout is drawn below the frozen layers"
-                plain = self.model(**inputs).logits
-                with self.above(cut, states, inputs) as rest:
-                    again = self.model(**rest).logits
-        finally:
-            for module, training in modes.items():
-                module.training = training
+        with torch.enable_grad():
+            now = self.run(inputs, [cut])[cut]
+        if now.requires_grad:
+            return "what lies below depends on something that learns"
+        with torch.no_grad(), self.evaluating():
+            states = self.run(inputs, [cut])[cut]
+            self._hidden = states.shape[-1]
+            if not torch.equal(now, states):
+                return "dropout is drawn below the frozen layers"
+            plain = self.model(**inputs).logits
+            with self.above(cut, states, inputs) as rest:
+                again = self.model(**rest).logits
         if not torch.allclose(plain, again, rtol=1e-4, atol=1e-4 * float(plain.abs().max())):
             return f"a {type(self.model).__name__} is not a plain stack of layers"
         return None
@@ -200,24 +213,15 @@ class Trunk:
 
         hooks = [layer.register_forward_hook(look) for layer in self.layers]
         try:
-            self._call(self.base, inputs)
+            with torch.no_grad(), self.evaluating():
+                self._template = self.base(**inputs)
         finally:
             for hook in hooks:
                 hook.remove()
         return shapes
 
-    def _call(self, module: Any, inputs: Inputs) -> Any:
-        """In eval mode, which is then put back."""
-        modes = {part: part.training for part in module.modules()}
-        try:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and module is self.model):
-                return module.eval()(**inputs)
-        finally:
-            for part, training in modes.items():
-                part.training = training
 
-
-class _Reached(Exception):  # noqa: N818  # no error: the states are taken, the layers above need not run
+class _Reached(Exception):  # no error: the states are taken, the layers above need not run
     pass
 
 
