@@ -15,6 +15,8 @@ class Anatomy:
     layers: tuple[tuple[str, ...], ...]
     top: tuple[str, ...]
     head: tuple[str, ...]
+    norms: frozenset[str]
+    """Weights and biases of normalization layers, wherever they are."""
     base: str
     """Name of the base module in the model; empty when it is the model itself."""
     path: str | None
@@ -94,6 +96,7 @@ def anatomy(model: nn.Module, new: Collection[str] = ()) -> Anatomy:
         tuple(tuple(layer) for layer in layers),
         tuple(top),
         tuple(head),
+        norms=frozenset(_norms(model)),
         base=inside.rstrip("."),
         path=lists[0][0] if len(lists) == 1 else None,
         frame=tuple(dict.fromkeys(name for path, _ in lists for name in _frame(model, inside.rstrip("."), path))),
@@ -129,6 +132,12 @@ def _place(name: str, lists: list[tuple[str, nn.ModuleList]]) -> tuple[int, int]
             return first + int(name.removeprefix(f"{path}.").split(".", 1)[0]), first + len(blocks)
         first += len(blocks)
     return None
+
+
+def _norms(model: nn.Module) -> Iterator[str]:
+    for path, module in model.named_modules():
+        if "norm" in type(module).__name__.lower():
+            yield from (f"{path}.{name}".lstrip(".") for name, _ in module.named_parameters(recurse=False))
 
 
 def _feeding(model: nn.Module, path: str) -> Iterator[str]:
