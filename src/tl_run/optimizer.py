@@ -24,7 +24,13 @@ def adam(groups: list[dict[str, Any]], options: Any) -> torch.optim.Optimizer:
 def sgd(groups: list[dict[str, Any]], options: Any) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
     nesterov = options.nesterov and options.momentum > 0
-    return torch.optim.SGD(groups, momentum=options.momentum, nesterov=nesterov, fused=_fused(groups))
+    made = torch.optim.SGD(groups, momentum=options.momentum, nesterov=nesterov, fused=_fused(groups))
+    if (
+        options.momentum
+    ):  # torch 2.13's fused step fails where some of a group have a buffer, and what thaws has none yet
+        for parameter in (p for group in groups for p in group["params"]):
+            made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
+    return made
 
 
 OPTIMIZERS: Mapping[str, Callable[[list[dict[str, Any]], Any], torch.optim.Optimizer]] = {
@@ -86,8 +92,7 @@ def schedule(options: Any, steps: int) -> Callable[[int], float]:
 def slanted_triangular(step: int, steps: int, warmup: int, ratio: float = 32) -> float:
     """From 1 / ratio up to 1 in `warmup` of `steps` steps, and down again (ULMFiT, arXiv:1801.06146, equation 3).
 
-    Where we differ: the way down ends at the last step, not a fraction of a step beside it where the share of the way up
-    is no whole number of steps.
+    Where we differ: the way down ends with the last step also where the way up is no whole share of the steps.
     """
     p = step / warmup if step < warmup else 1 - (step - warmup) / max(1, steps - warmup)
     return (1 + p * (ratio - 1)) / ratio

@@ -55,7 +55,7 @@ def rows(
 def _layers(parts: Anatomy) -> str:
     """What was found in the model."""
     if not parts.layers:
-        return f"no layers found; {', '.join(f'{len(names)} tensors in {b}' for b, names in parts.blocks.items())}"
+        return f"no layers found; tensors: {', '.join(f'{b} {len(names)}' for b, names in parts.blocks.items())}"
     shared = f", shared: run {parts.repeats} times" if parts.repeats > 1 else ""
     return f"{len(parts.layers)} layer{'s' if len(parts.layers) > 1 else ''}{shared}"
 

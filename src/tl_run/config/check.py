@@ -87,9 +87,7 @@ def _check_phases(phases: list[FreezePhase]) -> None:
         if isinstance(learns, str):
             _check_pattern(f"{option}.learns", learns)
         elif not (learns >= 1 if isinstance(learns, int) else 0 < learns < 1):
-            raise BadOption(
-                f"{option}.learns={learns}: a number of layers is whole, from 1 on; a share of them below 1"
-            )
+            raise BadOption(f"{option}.learns={learns}: a number of layers is whole, from 1 on; a share is below 1")
         if phase.until is not None and phase.until_steps is not None:
             raise BadOption(f"{option}: until (epochs) and until_steps exclude each other")
         ends, last = phase.until is not None or phase.until_steps is not None, number == len(phases) - 1

@@ -110,11 +110,8 @@ def _dataclass(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
         given = value.get(name, missing)
         full = f"{path}.{name}" if path else name
         if given is missing:
-            why = (
-                "each entry of the list needs it"
-                if path.endswith("]")
-                else "every option has its default in a YAML file"
-            )
+            listed = path.endswith("]")
+            why = "each entry of the list needs it" if listed else "every option has its default in a YAML file"
             problems.append(f"{full} is missing: {why}")
         else:
             fields[name] = _convert(hint, given, full, problems)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from torch import nn
 
@@ -77,12 +78,10 @@ def anatomy(model: nn.Module, new: Collection[str] = ()) -> Anatomy:
     head: list[str] = []
     reached = 0  # layers up to the end of the list that was last seen
     for name, _ in model.named_parameters():
-        place = _place(name, lists)
-        if place is not None:
-            number, reached = place
+        number, reached = _place(name, lists) or (None, reached)
         if name in new or not name.startswith(inside):
             head.append(name)
-        elif place is not None:
+        elif number is not None:
             layers[number].append(name)
         elif not reached or "embed" in name.removeprefix(inside) or name.startswith(tuple(beside)):
             embeddings.append(name)
@@ -106,16 +105,16 @@ def anatomy(model: nn.Module, new: Collection[str] = ()) -> Anatomy:
 
 def _lists(base: nn.Module) -> list[nn.ModuleList]:
     """The list of the layers; of an encoder-decoder two. Lists within layers (experts) do not count."""
-    towers = [base]
+    towers: list[Any] = [base]
     if getattr(getattr(base, "config", None), "is_encoder_decoder", False) and hasattr(base, "decoder"):
-        towers = [base.encoder, base.decoder]  # type: ignore[list-item]
+        towers = [base.encoder, base.decoder]
     found = []
     for tower in towers:
         outermost: dict[str, nn.ModuleList] = {}
         for name, module in tower.named_modules():
-            if isinstance(module, nn.ModuleList) and len(module) and _alike(module):
-                if not any(name.startswith(f"{other}.") for other in outermost):
-                    outermost[name] = module
+            within = any(name.startswith(f"{other}.") for other in outermost)
+            if isinstance(module, nn.ModuleList) and len(module) and _alike(module) and not within:
+                outermost[name] = module
         found += [max(outermost.values(), key=len)] if outermost else []
     return found if len(found) == len(towers) else []
 
