@@ -265,6 +265,16 @@ def test_a_run_says_when_each_block_first_moved(tl_run: Callable[..., int], argu
     ]
 
 
+def test_what_a_short_run_has_no_time_for_has_not_learned(tl_run: Callable[..., int], arguments: list[str]) -> None:
+    assert tl_run(*arguments, "freeze=gradual", "freeze.head_first=0", "freeze.every_steps=3", "hydra.run.dir=run") == 0
+    result = json.loads(Path("run/result.json").read_text())
+    assert [block for block, step in result["audit"]["moves_from_step"].items() if step is None] == [
+        "layer.0",
+        "embeddings",
+    ]
+    assert result["parameters"]["trainable"] < result["parameters"]["total"] / 1.5
+
+
 @pytest.mark.parametrize("last", ["learns:all", "learns:head"])
 def test_a_run_in_which_something_moves_in_a_phase_in_which_it_was_to_stay_fails(
     last: str,

@@ -61,6 +61,16 @@ def test_a_phase_that_the_run_is_too_short_for_is_said(plan: Callable[..., dict[
     ]
 
 
+def test_a_phase_without_a_step_is_said(plan: Callable[..., dict[str, list[str]]]) -> None:
+    rows = plan("freeze=gradual", "freeze.every=0.05")["learns"]
+    assert [row.partition(":")[0] for row in rows[1:]] == [
+        "1. from epoch 0 (step 0)",
+        "2. from epoch 1 (step 6), for no step",
+        "3. from epoch 1 (step 6)",
+        "4. from epoch 1.17 (step 7)",
+    ]
+
+
 def test_many_rates_are_a_table(plan: Callable[..., dict[str, list[str]]]) -> None:
     rows = plan("optimizer.layer_decay=0.5", "optimizer.lr=0.008", "optimizer.head_lr=0.1")["optimizer"]
     assert rows[0] == "adamw, linear with 10% warmup"

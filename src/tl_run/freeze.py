@@ -40,6 +40,10 @@ class Freeze:
         """The phase of a run in this state; the same object for as long as nothing changes."""
         return self.phases[state.phase]
 
+    def learned(self, state: Position) -> frozenset[str]:
+        """What has learned up to this state: less than `ever` where the run is too short for all phases."""
+        return frozenset[str]().union(*(phase.learns for phase in self.phases[: state.phase + 1]))
+
 
 def apply(model: nn.Module, phase: Phase) -> None:
     """Set what requires a gradient, and train or eval mode block by block.

@@ -76,6 +76,7 @@ def _learns(model: nn.Module, learning: Freeze, name: str, steps: int, per_epoch
         end = min(phase.end.step(per_epoch), steps) if phase.end and number < len(learning.phases) else steps
         when = f"from epoch {begin / per_epoch:.3g} (step {begin}){' at the latest' if loose else ''}"
         when = when if begin < steps else f"not reached in {steps} steps"
+        when += ", for no step" if end <= begin < steps else ""
         rate = f", lr x{phase.lr_factor:g}" if phase.lr_factor != 1 else ""
         patience = f", patience {phase.patience}" if phase.patience else ""
         rows.append(("", f"{number}. {when}: {share(phase.learns)}, {phase.words}{rate}{patience}"))
