@@ -104,7 +104,7 @@ def assemble(*overrides: str) -> Parts:
         pad=found.pad,
         hardware=machine,
     )
-    freeze.apply(found.model, learning.at(0))
+    freeze.apply(found.model, learning.phases[0])
     return Parts(
         job=job,
         found=found,

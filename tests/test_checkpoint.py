@@ -50,7 +50,7 @@ def moments(parts: Parts) -> dict[str, dict[str, torch.Tensor | None]]:
     return {name: dict(parts.optimizer.state.get(p, {})) for name, p in parts.model.named_parameters()}
 
 
-@pytest.mark.parametrize("freeze", ["none", "trunk"])
+@pytest.mark.parametrize("freeze", ["none", "trunk", "gradual"])
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 def test_everything_comes_back_exactly(name: str, freeze: str, arguments: list[str], tmp_path: Path) -> None:
     options = [*arguments, f"optimizer={name}", f"freeze={freeze}"]

@@ -94,6 +94,8 @@ STRANGERS = {
     "transfer": {"config", "model", "task", "training", "optimizer", "freeze", "checkpoint"},
     "training": {"config", "console", "tensorboard", "writers", "folder", "checkpoint", "durable", "task", "model"},
     "freeze": {"config", "data", "task", "transfer", "training", "optimizer"},
+    "strategies": {"config", "data", "task", "transfer", "training", "optimizer", "freeze"},
+    "audit": {"config", "data", "model", "task", "transfer", "training", "optimizer", "freeze"},
     "optimizer": {"config", "data", "task", "transfer", "training", "freeze"},
     "hardware": {"config", "data", "model", "task", "transfer", "training"},
     "checkpoint": {"config", "data", "task", "transfer", "folder"},

@@ -25,6 +25,15 @@ VARIANTS = {
     "trunk": ["freeze=trunk", "training.eval_every=5"],
     "early stopping": ["training.early_stopping.patience=1", "training.early_stopping.min_delta=0.5"],
     "evaluated beside checkpoints": ["training.eval_every=3", "training.checkpoint_every=2", "training.log_every=4"],
+    "phases": [
+        "freeze=schedule",
+        "freeze.phases=[{until_steps:4,learns:all},{learns:head,patience:1},{until_steps:9,learns:1},{learns:all}]",
+        "training.eval_every=2",
+        "training.checkpoint_every=1",
+        "training.early_stopping.min_delta=0.5",
+    ],
+    "gradual": ["freeze=gradual", "freeze.head_first=0.5", "freeze.every_steps=3", "training.checkpoint_every=2"],
+    "gradual, sgd": ["freeze=gradual", "freeze.every_steps=2", "optimizer=sgd", "training.checkpoint_every=3"],
     "sgd": ["optimizer=sgd", "optimizer.lr=0.5", "training.keep_checkpoints=1", "training.checkpoint_every=2"],
 }
 
@@ -123,6 +132,9 @@ def test_killed_and_started_again(
     for n, codes in zip(points, forks.run([*chains.values()]), strict=True):
         assert codes == [DIED, 0], said(tmp_path / str(n))
         assert left_behind(tmp_path / str(n) / "run") == expected, said(tmp_path / str(n))
+    if variant == "phases":  # patience has ended the second one at step 8, so that the third lasts one step
+        begun = [(each["step"], each["phase"]) for each in expected["metrics.jsonl"] if each["kind"] == "phase"]
+        assert begun == [(4, 2), (8, 3), (9, 4)]
 
 
 def test_killed_again_while_it_resumes(forks: Forks, arguments: Callable[..., list[str]], tmp_path: Path) -> None:
@@ -161,6 +173,22 @@ def test_stopped_by_a_signal_at_any_time(forks: Forks, arguments: Callable[..., 
         # When everything is done but the last operations, a signal may come too late to matter.
         assert codes == [75, 0] or (n == len(operations) and codes == [0, 0]), (n, said(tmp_path / str(n)))
         assert left_behind(tmp_path / str(n) / "run") == expected, said(tmp_path / str(n))
+
+
+@pytest.mark.parametrize("number", [6, 7, 13, 14])
+def test_stopped_where_a_phase_begins(
+    number: int, forks: Forks, arguments: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    """At the evaluation before it and at its own record; the second time patience has ended the phase before."""
+    command = arguments(*VARIANTS["phases"], "training.checkpoint_every=100")
+    expected, operations = undisturbed(forks, tmp_path, command)
+    lines = [line["kind"] for line in expected["metrics.jsonl"]]
+    assert [lines[n - 1] for n in (6, 7, 13, 14)] == ["validation", "phase"] * 2
+    place = folder(tmp_path, number)
+    n = nth_record(operations, number)
+    [codes] = forks.run([[Command(place, command, at=n, signals=["SIGTERM"]), Command(place, ["resume=run"])]])
+    assert codes == [75, 0], said(tmp_path / str(number))
+    assert left_behind(tmp_path / str(number) / "run") == expected, said(tmp_path / str(number))
 
 
 def test_an_evaluation_that_is_due_when_a_signal_comes_is_not_lost(

@@ -204,6 +204,43 @@ def test_early_stopping_and_the_best(
     assert torch.equal(parts.state.best_weights["classifier.weight"], weights[best])
 
 
+@pytest.mark.parametrize(
+    ("scores", "listed", "begins", "stops"),
+    [
+        # The first value of a phase is its best, be it below what was reached before.
+        ([0.9, 0.5, 0.4, 0.6, 0.4, 0.4], "{learns:head,patience:1},{learns:all}", [2], 6),
+        ([0.5, 0.6, 0.7, 0.8, 0.9, 1.0], "{learns:head,patience:1},{learns:all}", [], 6),
+        ([0.5, 0.4, 0.3, 0.2, 0.1, 0.0], "{learns:head,patience:1},{learns:all,patience:2}", [2], 5),
+        ([0.5, 0.4, 0.3, 0.2, 0.1, 0.0], "{learns:head,until_steps:3,patience:4},{learns:all}", [3], 6),
+        ([0.5, 0.4, 0.3, 0.2, 0.1, 0.0], "{learns:head,until_steps:3,patience:1},{learns:all}", [2], 6),
+        # min_delta is 0.05: 0.54 is no gain.
+        ([0.5, 0.54, 0.6, 0.9, 0.9, 0.9], "{learns:head,patience:1},{learns:all}", [2], 6),
+    ],
+)
+def test_early_stopping_within_a_phase(
+    scores: list[float], listed: str, begins: list[int], stops: int, learnable: list[str]
+) -> None:
+    options = [*learnable, "training.eval_every=1", "training.max_steps=6", "training.early_stopping.min_delta=0.05"]
+    options += ["freeze=schedule", f"freeze.phases=[{listed}]"]
+    parts = assemble(*options)
+    records = list(parts.train(evaluate=scripted(parts, scores)))
+    assert [record.step for record in records if record.kind == "phase"] == begins
+    assert (parts.state.step, parts.state.phase) == (stops, len(begins))
+    assert parts.state.stopped == (stops < 6)
+
+
+def test_a_phase_begins_after_the_evaluation_of_the_one_before(learnable: list[str]) -> None:
+    more = ["freeze=schedule", "freeze.phases=[{until:1,learns:head},{until:1.5,learns:1},{learns:all}]"]
+    parts = assemble(*learnable, *more, "training.epochs=2")
+    kinds = [(r.kind, r.step, r.tables.get("learns")) for r in parts.train() if r.kind in ("phase", "validation")]
+    assert kinds == [
+        ("validation", 6, None),
+        ("phase", 6, "head, top, layer 1"),
+        ("phase", 9, "everything"),
+        ("validation", 12, None),
+    ]
+
+
 def test_the_lowest_is_best_where_lower_is_better(learnable: list[str]) -> None:
     parts = assemble(*learnable, "training.eval_every=1", "training.max_steps=3")
     list(parts.train(evaluate=scripted(parts, [0.5, 0.2, 0.4]), higher_is_better=False))

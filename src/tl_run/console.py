@@ -80,11 +80,14 @@ class Terminal:
         """Bring the live line up to date; validation scores get a line of their own."""
         if self._progress:
             fields: dict[str, Any] = {"epoch": record.epoch}
-            if record.kind != "validation":
+            if record.kind in ("step", "train"):
                 fields["loss"] = record.values["loss"]
             if record.kind == "train":
                 fields["speed"] = record.values["examples_per_second"]
             self._progress.update(self._task, completed=record.step, **fields)
+        if record.kind == "phase":
+            at, number, words = record.step, record.values["phase"], record.tables["learns"]
+            self.console.print(Text(f"epoch {record.epoch:5.2f}  step {at:5d}  phase {number} begins: {words}"))
         if record.kind == "validation":
             value, best = record.values[metric], record.values[f"best/{metric}"]
             text = f"epoch {record.epoch:5.2f}  step {record.step:5d}  validation {metric} {value:.4f}"

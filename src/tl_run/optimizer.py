@@ -24,7 +24,13 @@ def adam(groups: list[dict[str, Any]], options: Any) -> torch.optim.Optimizer:
 def sgd(groups: list[dict[str, Any]], options: Any) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
     nesterov = options.nesterov and options.momentum > 0
-    return torch.optim.SGD(groups, momentum=options.momentum, nesterov=nesterov, fused=_fused(groups))
+    made = torch.optim.SGD(groups, momentum=options.momentum, nesterov=nesterov, fused=_fused(groups))
+    if (
+        options.momentum
+    ):  # torch 2.13's fused step fails where some of a group have a buffer, and what thaws has none yet
+        for parameter in (p for group in groups for p in group["params"]):
+            made.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)
+    return made
 
 
 OPTIMIZERS: Mapping[str, Callable[[list[dict[str, Any]], Any], torch.optim.Optimizer]] = {
@@ -46,11 +52,10 @@ def make(model: nn.Module, anatomy: Anatomy, ever: frozenset[str], options: Any)
 def parameter_groups(model: nn.Module, anatomy: Anatomy, ever: frozenset[str], options: Any) -> list[dict[str, Any]]:
     """Groups named head, trunk (or top, layer.N, embeddings with layer_decay), each with and without weight decay."""
     part = _parts(anatomy, options)
-    norms = {id(p) for m in model.modules() if "norm" in type(m).__name__.lower() for p in m.parameters(recurse=False)}
     members: dict[tuple[str, float, float], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if name in ever:
-            decay = 0.0 if name.endswith("bias") or id(parameter) in norms else options.weight_decay
+            decay = 0.0 if name.endswith("bias") or name in anatomy.norms else options.weight_decay
             members[(*part[name], decay)].append(parameter)
     return [
         {"params": parameters, "name": name, "peak_lr": lr, "lr": lr, "weight_decay": decay}
@@ -77,9 +82,20 @@ def _parts(anatomy: Anatomy, options: Any) -> dict[str, tuple[str, float]]:
 def schedule(options: Any, steps: int) -> Callable[[int], float]:
     """The factor on the peak rate at step 0, 1, ...: transformers' schedules, as a function so that none is saved."""
     warmup = int(options.warmup) if options.warmup >= 1 else round(options.warmup * steps)
+    if options.schedule == "slanted_triangular":
+        return lambda step: slanted_triangular(step, steps, warmup)
     idle = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0)
     scheduler = get_scheduler(options.schedule, idle, num_warmup_steps=warmup, num_training_steps=steps)
     return scheduler.lr_lambdas[0]  # type: ignore[attr-defined]
+
+
+def slanted_triangular(step: int, steps: int, warmup: int, ratio: float = 32) -> float:
+    """From 1 / ratio up to 1 in `warmup` of `steps` steps, and down again (ULMFiT, arXiv:1801.06146, equation 3).
+
+    Where we differ: the way down ends with the last step also where the way up is no whole share of the steps.
+    """
+    p = step / warmup if step < warmup else 1 - (step - warmup) / max(1, steps - warmup)
+    return (1 + p * (ratio - 1)) / ratio
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:

@@ -21,7 +21,7 @@ def describe(
 ) -> dict[str, Any]:
     """The part of result.json that does not depend on the clock. Raises: AssertionError when a frozen tensor moved."""
     assert not audit["frozen_moved"], f"frozen tensors moved: {', '.join(audit['frozen_moved'][:3])}"
-    options, metric = job.options, job.task.metric
+    options, metric, learned = job.options, job.task.metric, learning.learned(state)
     return {
         "status": "done",
         "task": options.task.name,
@@ -38,7 +38,7 @@ def describe(
         "examples": state.examples,
         "parameters": {
             "total": sum(p.numel() for p in model.parameters()),
-            "trainable": sum(p.numel() for name, p in model.named_parameters() if name in learning.ever),
+            "trainable": sum(p.numel() for name, p in model.named_parameters() if name in learned),
         },
         "audit": audit,
         "identity": job.identity,

@@ -22,24 +22,19 @@ def rows(
     reused: str,
     hardware: Hardware,
     budget: Budget,
+    per_epoch: int,
     folder: Path,
 ) -> list[tuple[str, str]]:
     """Name and words for each row of the plan."""
     options, splits = job.options, job.splits
     counts = f"{len(splits.train):,} train, {len(splits.validation):,} validation, "
     counts += f"{len(splits.test):,} test" if splits.test is not None else "no test"
-    sizes = {name: p.numel() for name, p in model.named_parameters()}
-    trainable, total = sum(sizes[name] for name in learning.ever), sum(sizes.values())
     labels = job.task.labels
     shown = ", ".join(labels[:6]) + (f", ... ({len(labels)})" if len(labels) > 6 else "")
     o, t = options.optimizer, options.training
     warmup = f"{o.warmup:.0%} warmup" if o.warmup < 1 else f"{o.warmup:.0f} steps warmup"
     if o.schedule == "constant":  # transformers has constant_with_warmup for the other
         warmup = "no warmup"
-    rates: dict[str, tuple[float, int]] = {}
-    for group in parameter_groups(model, parts, learning.ever, o):
-        count = rates.get(group["name"], (0.0, 0))[1] + sum(p.numel() for p in group["params"])
-        rates[group["name"]] = (group["peak_lr"], count)
     commit = job.commits.get("model")
     micro = "" if t.micro_batch_size == "auto" else f" (in parts of {t.micro_batch_size})"
     length = f"{t.max_steps:,} steps" if t.max_steps else f"{t.epochs} epochs, {budget.steps:,} steps"
@@ -48,18 +43,63 @@ def rows(
         (
             "model",
             f"{options.model.name}: {options.model.path}{f' at {commit[:8]}' if commit else ''}"
-            f"{'' if options.model.pretrained else ', random weights'}, {len(parts.layers)} layers",
+            f"{'' if options.model.pretrained else ', random weights'}, {_layers(parts)}",
         ),
-        ("learns", f"{trainable:,} of {total:,} parameters ({trainable / total:.1%}), freeze={options.freeze.name}"),
+        *_learns(model, learning, options.freeze.name, budget.steps, per_epoch),
         ("reused", reused),
-        (
-            "optimizer",
-            f"{o.name}, {o.schedule} with {warmup}; peak lr "
-            + ", ".join(f"{name} {lr:.3g} ({count:,})" for name, (lr, count) in rates.items()),
-        ),
+        *_optimizer(f"{o.name}, {o.schedule} with {warmup}", parameter_groups(model, parts, learning.ever, o)),
         ("training", f"{length} of {t.batch_size} examples{micro}, seed {options.seed}"),
         ("hardware", hardware.words),
         ("folder", str(folder)),
+    ]
+
+
+def _layers(parts: Anatomy) -> str:
+    """What was found in the model."""
+    if not parts.layers:
+        return f"no layers found; tensors: {', '.join(f'{b} {len(names)}' for b, names in parts.blocks.items())}"
+    shared = f", shared: run {parts.repeats} times" if parts.repeats > 1 else ""
+    return f"{len(parts.layers)} layer{'s' if len(parts.layers) > 1 else ''}{shared}"
+
+
+def _learns(model: nn.Module, learning: Freeze, name: str, steps: int, per_epoch: int) -> list[tuple[str, str]]:
+    """What learns; where it changes, a row for each phase."""
+    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    total = sum(sizes.values())
+
+    def share(names: frozenset[str]) -> str:
+        count = sum(sizes[name] for name in names)
+        return f"{count:,} of {total:,} parameters ({count / total:.1%})"
+
+    if len(learning.phases) == 1:
+        return [("learns", f"{share(learning.ever)}, freeze={name}")]
+    rows, begin, loose = [("learns", f"freeze={name}, in {len(learning.phases)} phases")], 0, False
+    for number, phase in enumerate(learning.phases, 1):
+        end = min(phase.end.step(per_epoch), steps) if phase.end and number < len(learning.phases) else steps
+        when = f"from epoch {begin / per_epoch:.3g} (step {begin}){' at the latest' if loose else ''}"
+        when = when if begin < steps else f"not reached in {steps} steps"
+        when += ", for no step" if end <= begin < steps else ""
+        rate = f", lr x{phase.lr_factor:g}" if phase.lr_factor != 1 else ""
+        patience = f", patience {phase.patience}" if phase.patience else ""
+        rows.append(("", f"{number}. {when}: {share(phase.learns)}, {phase.words}{rate}{patience}"))
+        begin, loose = max(begin, end), loose or bool(phase.patience)
+    return rows
+
+
+def _optimizer(words: str, groups: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The rate of each part of the model; of many parts as a table."""
+    rates: dict[str, tuple[float, int]] = {}
+    for group in groups:
+        count = rates.get(group["name"], (0.0, 0))[1] + sum(p.numel() for p in group["params"])
+        rates[group["name"]] = (group["peak_lr"], count)
+    if len(rates) <= 2:
+        shown = ", ".join(f"{name} {lr:.3g} ({count:,})" for name, (lr, count) in rates.items())
+        return [("optimizer", f"{words}; peak lr {shown}")]
+    width = max(map(len, rates))
+    table = [f"{name:<{width}}  {f'{lr:.3g}':<9} {count:>13,}" for name, (lr, count) in rates.items()]
+    return [
+        ("optimizer", words),
+        *(("", line) for line in [f"{'group':<{width}}  {'peak lr':<9} {'parameters':>13}", *table]),
     ]
 
 
@@ -70,7 +110,7 @@ def hyperparameters(options: Run) -> dict[str, Any]:
         "model": options.model.name,
         "pretrained": options.model.pretrained,
         "freeze": options.freeze.name,
-        **{f"freeze.{k}": v for k, v in vars(options.freeze).items() if k not in ("name", "lr_factor")},
+        **{f"freeze.{k}": _plain(v) for k, v in vars(options.freeze).items() if k not in ("name", "lr_factor")},
         "transfer": options.transfer.name,
         "optimizer": options.optimizer.name,
         **{
@@ -85,3 +125,10 @@ def hyperparameters(options: Run) -> dict[str, Any]:
         "precision": options.hardware.precision,
     }
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    """TensorBoard takes numbers and text: phases become `until 1, learns head; learns all`."""
+    if not isinstance(value, list):
+        return value
+    return "; ".join(", ".join(f"{k} {v}" for k, v in vars(each).items() if v is not None) for each in value)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import yaml
 
-from tl_run import checkpoint, durable, features, freeze, hardware, optimizer, outcome, transfer
+from tl_run import audit, checkpoint, durable, features, freeze, hardware, optimizer, outcome, transfer
 from tl_run.config.options import Run
 from tl_run.console import Terminal
 from tl_run.environment import compare, describe
@@ -51,12 +51,14 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     encoded = {name: task.encode(examples, tokenizer) for name, examples in splits.items() if examples is not None}
     encode_seconds = time.perf_counter() - began
 
+    prints = audit.fingerprints(dict(model.named_parameters()))
     reuse = features.make(
         options.features,
         model,
         parts,
         learning,
         encoded,
+        prints,
         pad=found.pad,
         max_length=options.task.max_length,
         hardware=machine,
@@ -74,15 +76,14 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     )
     per_epoch = next(iter(method.streams().values())).steps_per_epoch
     budget = _budget(options, per_epoch)
-    freeze.apply(model, learning.at(0))
+    freeze.apply(model, learning.phases[0])
     notes = [*job.splits.notes, *task.notes, *found.notes]
-    terminal.plan(rows(job, model, parts, learning, reuse.words(), machine, budget, path), notes)
+    terminal.plan(rows(job, model, parts, learning, reuse.words(), machine, budget, per_epoch, path), notes)
     if options.plan:
         return None
 
-    before = freeze.fingerprints(freeze.stays(model, learning.ever))
-    frozen = freeze.digest(before)
-    initial = freeze.fingerprints({n: p for n, p in model.named_parameters() if n in learning.ever})
+    before = {name: prints[name] for name in prints if name not in learning.ever}
+    frozen = audit.digest(before)
     model.to(machine.device)
     steps = optimizer.make(model, parts, learning.ever, options.optimizer)
     scaler = machine.scaler()
@@ -102,6 +103,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     if state.step:
         terminal.note(f"going on from step {state.step}")
     state.micro_batch_size = state.micro_batch_size or _micro_batch(options)
+    state.prints = state.prints or {name: prints[name] for name in prints if name in learning.ever}
     if scaler.is_enabled() and state.scale:
         scaler.load_state_dict(scaler.state_dict() | {"scale": state.scale, "_growth_tracker": state.scale_growth})
     if options.hardware.compile:
@@ -202,13 +204,16 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         board.ended(success, at=time.time())
         board.close()
 
+    _, first_moved = audit.end_of_phase(
+        model, learning.at(state).learns, state.prints, state.phase_began, state.first_moved
+    )
     checkpoint.load_weights(model, learning.ever, state.best_weights)
     began = time.perf_counter()
     split = "validation" if job.splits.test is None else "test"
-    enter(learning.at(state.step))
+    enter(learning.at(state))
     final = score(split)  # the test split is looked at here, once, with the model that validation has chosen
     evaluate_seconds = state.evaluate_seconds + time.perf_counter() - began
-    proof = freeze.audit(before, model, learning.ever, initial)
+    proof = audit.report(before, model, len(learning.ever), first_moved, parts.blocks)
     result = outcome.describe(job, model, learning, state, split, final, proof)
     result |= {
         "epochs": round(state.step / per_epoch, 4),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from tl_run import audit
 from tl_run import freeze as freezing
 from tl_run.errors import MachineFault, NonFinite
 from tl_run.evaluation import Evaluation
@@ -33,6 +34,12 @@ class State:
     without_gain: int = 0  # evaluations since the last gain that counted
     counted_best: float | None = None  # the best value in early stopping's sense
     stopped: bool = False  # early stopping has struck
+    phase: int = 0  # which of the freeze's phases it is in
+    phase_began: int = 0  # at this step
+    phase_best: float | None = None  # the best value within the phase, and evaluations since
+    phase_without_gain: int = 0
+    prints: dict[str, str] = field(default_factory=dict)  # fingerprints of what learns, when the phase began
+    first_moved: dict[str, int] = field(default_factory=dict)  # parameter: where the phase began in which it first did
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     scale: float = 0.0  # of the loss in fp16
@@ -44,7 +51,7 @@ class State:
 class Record:
     """What happened. A `step` record only says that a step boundary is reached; it is not written."""
 
-    kind: Literal["step", "train", "validation"]
+    kind: Literal["step", "train", "validation", "phase"]
     step: int
     epoch: float
     values: dict[str, float]
@@ -102,8 +109,12 @@ def train(
             continue
         if at_end or state.stopped:
             return
+        if _phase_is_over(freeze, state, per_epoch):
+            _next_phase(model, freeze, state)
+            yield _phase_record(freeze, state, per_epoch)
+            continue
         step_started = time.perf_counter()
-        now = freeze.at(state.step)
+        now = freeze.at(state)
         if now is not phase:
             phase = now
             freezing.apply(model, now)
@@ -170,8 +181,43 @@ def _validate(
         state.counted_best, state.without_gain = value, 0
     else:
         state.without_gain += 1
+    if state.phase_best is None or sign * value > sign * state.phase_best + budget.min_delta:
+        state.phase_best, state.phase_without_gain = value, 0
+    else:
+        state.phase_without_gain += 1
     state.stopped = budget.patience is not None and state.without_gain >= budget.patience
+    if freeze.at(state) is freeze.phases[-1]:
+        state.stopped |= _out_of_patience(freeze, state)
     return Record("validation", state.step, epoch, {**found.scores, f"best/{metric}": state.best_value}, found.tables)
+
+
+def _phase_is_over(freeze: freezing.Freeze, state: State, per_epoch: int) -> bool:
+    """Whether a phase that is not the last has had its time or its patience."""
+    phase = freeze.at(state)
+    if phase is freeze.phases[-1]:
+        return False
+    return _out_of_patience(freeze, state) or (phase.end is not None and state.step >= phase.end.step(per_epoch))
+
+
+def _out_of_patience(freeze: freezing.Freeze, state: State) -> bool:
+    patience = freeze.at(state).patience
+    return patience is not None and state.phase_without_gain >= patience
+
+
+def _next_phase(model: nn.Module, freeze: freezing.Freeze, state: State) -> None:
+    """Audit the phase that is over, and begin the next."""
+    if state.phase_began < state.step:
+        learns = freeze.at(state).learns
+        state.prints, state.first_moved = audit.end_of_phase(
+            model, learns, state.prints, state.phase_began, state.first_moved
+        )
+    state.phase, state.phase_began = state.phase + 1, state.step
+    state.phase_best, state.phase_without_gain = None, 0
+
+
+def _phase_record(freeze: freezing.Freeze, state: State, per_epoch: int) -> Record:
+    now = freeze.at(state)
+    return Record("phase", state.step, state.step / per_epoch, {"phase": state.phase + 1}, {"learns": now.words})
 
 
 def _gradient(

@@ -12,6 +12,10 @@ from tl_run.errors import BadOption
 FILES = ("task=classification", "task.train=x.csv")
 
 
+def phases(listed):
+    return ("freeze=schedule", f"freeze.phases={listed}")
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -24,6 +28,21 @@ FILES = ("task=classification", "task.train=x.csv")
         (("task.shots=4", "task.limit=10"), "task.shots and task.limit exclude each other"),
         (("training.micro_batch_size=32",), "training.micro_batch_size=32 is larger than training.batch_size=16"),
         (("freeze=pattern", "freeze.pattern='a('"), "freeze.pattern: 'a(' is no regular expression"),
+        (phases("[]"), "freeze.phases: there is none: type freeze.phases=[{until:1,learns:head},{learns:all}]"),
+        (phases("3"), "freeze.phases: '3' is not a list"),
+        (phases("[{learns:all,until:1}]"), "freeze.phases[0]: the last phase ends with the run (training.epochs)"),
+        (phases("[{learns:head},{learns:all}]"), "freeze.phases[0] has no end, and another follows: type until:"),
+        (phases("[{learns:1,until:2},{learns:2,until:2},{learns:all}]"), "until counts from the beginning of the run"),
+        (phases("[{learns:1,until_steps:9},{learns:2,until_steps:8},{learns:all}]"), "must rise, found 9, 8"),
+        (phases("[{learns:1,until:1,until_steps:9},{learns:all}]"), "freeze.phases[0]: until (epochs) and until_steps"),
+        (phases("[{learns:0}]"), "freeze.phases[0].learns=0: a number of layers is whole, from 1 on"),
+        (phases("[{learns:1.5}]"), "freeze.phases[0].learns=1.5: a number of layers is whole, from 1 on; a share"),
+        (phases("[{learns:'a('}]"), "freeze.phases[0].learns: 'a(' is no regular expression"),
+        (phases("[{learns:all,lr_factor:0}]"), "freeze.phases[0].lr_factor: 0 must be above 0"),
+        (phases("[{learns:all,patience:0}]"), "freeze.phases[0].patience: 0 must be at least 1"),
+        (phases("[{until:1},{learns:all}]"), "freeze.phases[0].learns is missing: each entry of the list needs it"),
+        (("freeze=gradual", "freeze.every=0"), "freeze.every: 0 must be above 0"),
+        (("freeze=gradual", "freeze.head_first=-1"), "freeze.head_first: -1 must be at least 0"),
         (("optimizer.warmup=1.5",), "optimizer.warmup=1.5: below 1 it is a share of all steps"),
         (("optimizer.betas=[0.9]",), "optimizer.betas: two numbers are needed, for example [0.9,0.999]"),
         (("optimizer.betas=[0.9,1.5]",), "optimizer.betas"),
@@ -59,6 +78,8 @@ def test_refused_in_words_that_help(overrides, words):
         ("optimizer.warmup=1",),
         ("optimizer.warmup=100.0",),
         ("freeze=bottom", "freeze.layers=2"),
+        phases("[{learns:head,patience:2},{until:3,learns:2},{until_steps:500,learns:0.5},{learns:'layer.*bias'}]"),
+        ("freeze=gradual", "freeze.every=0.25", "freeze.every_steps=7", "freeze.head_first=0"),
         ("hardware.threads=2",),
         ("training.clip=null", "training.early_stopping.patience=2", "training.eval_every=5"),
         ((*FILES, "task.text=5", "task.label=6")),

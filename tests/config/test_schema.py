@@ -27,6 +27,12 @@ class Dog:
 
 
 @dataclass(frozen=True)
+class Day:
+    what: int | float | str
+    hours: Annotated[float, Range(above=0)] | None
+
+
+@dataclass(frozen=True)
 class Everything:
     whole: int
     number: float
@@ -40,6 +46,7 @@ class Everything:
     pair: list[float]
     inner: Inner
     pet: Cat | Dog
+    days: list[Day]
 
 
 GOOD = {
@@ -55,6 +62,7 @@ GOOD = {
     "pair": [0.9, 0.99],
     "inner": {"patience": None},
     "pet": {"name": "cat", "lives": 9},
+    "days": [],
 }
 
 
@@ -67,7 +75,7 @@ def problem(**changes):
 def test_what_is_right_is_made_as_it_stands():
     made = build(Everything, GOOD)
     assert made == Everything(
-        3, 0.5, "word", True, None, 0.1, 1.0, "auto", 0.5, [0.9, 0.99], Inner(None), Cat("cat", 9)
+        3, 0.5, "word", True, None, 0.1, 1.0, "auto", 0.5, [0.9, 0.99], Inner(None), Cat("cat", 9), []
     )
 
 
@@ -82,6 +90,8 @@ def test_what_is_right_is_made_as_it_stands():
         ({"layers": 4}, "layers", 4),
         ({"inner": {"patience": 2}}, "inner", Inner(2)),
         ({"pet": {"name": "dog", "tricks": []}}, "pet", Dog("dog", [])),
+        ({"days": [{"what": "rest", "hours": 8}]}, "days", [Day("rest", 8.0)]),
+        ({"days": [{"what": 2}, {"what": 0.5, "hours": None}]}, "days", [Day(2, None), Day(0.5, None)]),
         ({"pet": {"name": "lion", "lives": 1}}, "pet", Cat("lion", 1)),
     ],
 )
@@ -126,6 +136,11 @@ def test_what_is_meant_is_understood(changes, name, made):
         ({"pet": {"name": "catt", "lives": 1}}, "pet.name: 'catt' is not one of cat, lion. Did you mean 'cat'?"),
         ({"pet": {"name": "dog", "lives": 9, "tricks": []}}, "there is no option 'pet.lives' under pet=dog"),
         ({"pet": "cat"}, "pet: "),
+        ({"days": {}}, "days: '{}' is not a list"),
+        ({"days": ["rest"]}, "days[0]: expected options, found 'rest'"),
+        ({"days": [{"what": "rest"}, {"what": "work", "hours": 0}]}, "days[1].hours: 0 must be above 0"),
+        ({"days": [{"hours": 1}]}, "days[0].what is missing: each entry of the list needs it"),
+        ({"days": [{"what": 1, "hour": 1}]}, "no option 'days[0].hour'. Did you mean 'days[0].hours'?"),
         ({"whole": "???"}, "whole is required: type whole=..."),
         ({"inner": {"patience": "???"}}, "inner.patience is required: type inner.patience=..."),
     ],

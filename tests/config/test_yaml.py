@@ -15,7 +15,7 @@ CHOICES = {
     "task": "classification mnli nli paraphrase qnli reviews reviews-zh rte sentiment topic",
     "model": "bert-base bert-base-chinese custom distilbert electra-small gpt2 minilm roberta-base tiny "
     "xlm-roberta-base",
-    "freeze": "all_but_bias bottom embeddings none pattern trunk",
+    "freeze": "all_but_bias all_but_norms bottom embeddings gradual none pattern schedule trunk",
     "transfer": "finetune",
     "optimizer": "adam adamw sgd",
     "hardware": "auto cpu gpu mps",

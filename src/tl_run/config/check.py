@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tl_run.config.options import FreezePattern, Run
+from tl_run.config.options import FreezePattern, FreezePhase, FreezeSchedule, Run
 from tl_run.config.schema import build
 from tl_run.errors import BadOption
 
@@ -58,10 +58,9 @@ def check(config: dict[str, Any]) -> Run:
             "which counts all examples of an optimizer step"
         )
     if isinstance(run.freeze, FreezePattern):
-        try:
-            re.compile(run.freeze.pattern)
-        except re.error as problem:
-            raise BadOption(f"freeze.pattern: '{run.freeze.pattern}' is no regular expression: {problem}") from problem
+        _check_pattern("freeze.pattern", run.freeze.pattern)
+    if isinstance(run.freeze, FreezeSchedule):
+        _check_phases(run.freeze.phases)
     warmup = run.optimizer.warmup
     if warmup >= 1 and warmup != int(warmup):
         raise BadOption(f"optimizer.warmup={warmup:g}: below 1 it is a share of all steps, from 1 on a whole number")
@@ -70,3 +69,34 @@ def check(config: dict[str, Any]) -> Run:
     if run.hardware.device == "cpu" and run.hardware.name == "gpu":
         raise BadOption("hardware=gpu and hardware.device=cpu contradict each other: type hardware=cpu")
     return run
+
+
+def _check_pattern(option: str, pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as problem:
+        raise BadOption(f"{option}: '{pattern}' is no regular expression: {problem}") from problem
+
+
+def _check_phases(phases: list[FreezePhase]) -> None:
+    """Each phase ends somehow, and not before the one it follows."""
+    if not phases:
+        raise BadOption("freeze.phases: there is none: type freeze.phases=[{until:1,learns:head},{learns:all}]")
+    for number, phase in enumerate(phases):
+        option, learns = f"freeze.phases[{number}]", phase.learns
+        if isinstance(learns, str):
+            _check_pattern(f"{option}.learns", learns)
+        elif not (learns >= 1 if isinstance(learns, int) else 0 < learns < 1):
+            raise BadOption(f"{option}.learns={learns}: a number of layers is whole, from 1 on; a share is below 1")
+        if phase.until is not None and phase.until_steps is not None:
+            raise BadOption(f"{option}: until (epochs) and until_steps exclude each other")
+        ends, last = phase.until is not None or phase.until_steps is not None, number == len(phases) - 1
+        if last and ends:
+            raise BadOption(f"{option}: the last phase ends with the run (training.epochs): leave its until out")
+        if not last and not ends and phase.patience is None:
+            raise BadOption(f"{option} has no end, and another follows: type until:<epoch>, or patience:<evaluations>")
+    for name in ("until", "until_steps"):
+        given = [value for phase in phases if (value := getattr(phase, name)) is not None]
+        if given != sorted(set(given)):
+            shown = ", ".join(f"{value:g}" for value in given)
+            raise BadOption(f"freeze.phases: {name} counts from the beginning of the run and must rise, found {shown}")

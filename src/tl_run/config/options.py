@@ -132,7 +132,65 @@ class FreezeAllButBias:
     lr_factor: Positive
 
 
-Freeze = FreezeNone | FreezeTrunk | FreezeEmbeddings | FreezeBottom | FreezePattern | FreezeAllButBias
+@dataclass(frozen=True)
+class FreezeAllButNorms:
+    """Only weights and biases of normalization layers and the head learn."""
+
+    name: Literal["all_but_norms"]
+    lr_factor: Positive
+
+
+@dataclass(frozen=True)
+class FreezeGradual:
+    """Gradual unfreezing (ULMFiT, arXiv:1801.06146): from the top down one layer more learns every time."""
+
+    name: Literal["gradual"]
+    lr_factor: Positive
+    every: Positive
+    """Epochs between one layer and the next; below 1: several layers in an epoch."""
+    every_steps: Count | None
+    """Optimizer steps between one layer and the next, instead of epochs."""
+    head_first: NotNegative
+    """Epochs in which only the head learns, before the first layer does."""
+
+
+@dataclass(frozen=True)
+class FreezePhase:
+    """One entry of freeze.phases; what may be null may be left out."""
+
+    until: Positive | None
+    """Epoch at whose end the phase ends, counted from the beginning of the run; the last phase ends with the run."""
+    until_steps: Count | None
+    """Optimizer step at which it ends, instead of an epoch."""
+    learns: int | float | str
+    """all, head, so many layers from the top (a number, or a share such as 0.5), or a regular expression for names."""
+    lr_factor: Positive | None
+    """On the scheduled rates; null: 1."""
+    patience: Count | None
+    """Evaluations without gain within the phase after which the next begins; after the last training stops."""
+
+
+@dataclass(frozen=True)
+class FreezeSchedule:
+    """Phases, one after the other."""
+
+    name: Literal["schedule"]
+    lr_factor: Positive
+    phases: list[FreezePhase]
+    """The phases in their order."""
+
+
+Freeze = (
+    FreezeNone
+    | FreezeTrunk
+    | FreezeEmbeddings
+    | FreezeBottom
+    | FreezePattern
+    | FreezeAllButBias
+    | FreezeAllButNorms
+    | FreezeGradual
+    | FreezeSchedule
+)
 
 
 @dataclass(frozen=True)
@@ -150,6 +208,7 @@ Schedule = Literal[
     "constant",
     "constant_with_warmup",
     "inverse_sqrt",
+    "slanted_triangular",
 ]
 
 

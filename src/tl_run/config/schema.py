@@ -110,10 +110,20 @@ def _dataclass(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
         given = value.get(name, missing)
         full = f"{path}.{name}" if path else name
         if given is missing:
-            problems.append(f"{full} is missing: every option has its default in a YAML file")
+            listed = path.endswith("]")
+            why = "each entry of the list needs it" if listed else "every option has its default in a YAML file"
+            problems.append(f"{full} is missing: {why}")
         else:
             fields[name] = _convert(hint, given, full, problems)
     return kind(**fields) if len(fields) == len(hints) else None
+
+
+def _complete(kind: Any, value: Any) -> Any:
+    """An entry of a list has no YAML file to hold its defaults: what may be null may be left out."""
+    if not (dataclasses.is_dataclass(kind) and isinstance(value, Mapping)):
+        return value
+    hints = get_type_hints(kind)
+    return {name: None for name, hint in hints.items() if type(None) in get_args(hint)} | dict(value)
 
 
 def _choice(path: str, value: Mapping[str, Any]) -> str:
@@ -131,7 +141,8 @@ def _plain(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     if origin is str and isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if origin is list and isinstance(value, list):
-        return [_convert(get_args(kind)[0], item, f"{path}[{i}]", problems) for i, item in enumerate(value)]
+        (inner,) = get_args(kind)
+        return [_convert(inner, _complete(inner, item), f"{path}[{i}]", problems) for i, item in enumerate(value)]
     if isinstance(value, origin) and not (origin in (int, float) and isinstance(value, bool)):
         return value
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}

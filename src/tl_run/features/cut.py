@@ -39,13 +39,13 @@ class Trunk:
     def find(self, learns: Collection[str], inputs: Inputs) -> tuple[Cut | None, str]:
         """The highest cut below all that learns, or None and why; proved on `inputs`, a few padded examples."""
         parts = self.anatomy
-        if not self.layers:
-            return None, "no layers were found in this model"
         if any(name in learns for name in parts.embeddings):
             return None, "the embeddings learn"
         free = [any(name in learns for name in layer) for layer in parts.layers]
         count = free.index(True) if True in free else len(free)
         whole = count == len(free) and not any(name in learns for name in parts.top)
+        if not self.layers and not whole:
+            return None, f"a {type(self.model).__name__} is not one stack of layers"
         with torch.random.fork_rng(devices=[]):
             cut = Cut(count, self._reading(inputs) if whole else "tokens")
             if cut.reading == "tokens":

@@ -2,15 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
 import transformers
 
+from tl_run.audit import fingerprints
 from tl_run.features.cut import Cut, Trunk
 from tl_run.features.examples import STEP
-from tl_run.freeze import fingerprints
 from tl_run.hardware import Hardware
 
 FORMAT = 1  # raise when stored states change meaning
@@ -21,9 +21,9 @@ NOT_BELOW = {"id2label", "label2id", "problem_type", "_name_or_path", "architect
 class Keys:
     """Keys of cuts of a model as it is now; `forget` after its weights have changed."""
 
-    def __init__(self, trunk: Trunk, hardware: Hardware, tokens: int) -> None:
+    def __init__(self, trunk: Trunk, hardware: Hardware, tokens: int, prints: Mapping[str, str]) -> None:
         self.trunk, self.hardware, self.tokens = trunk, hardware, tokens
-        self._prints: dict[str, str] = {}
+        self._prints = dict(prints)
 
     def forget(self, names: Collection[str]) -> None:
         """These parameters may have other values now."""
@@ -45,7 +45,7 @@ class Keys:
             "model": type(trunk.base).__name__,
             "attention": config._attn_implementation,
             "config": {key: value for key, value in config.to_dict().items() if key not in NOT_BELOW},
-            "weights": {name.removeprefix(trunk.anatomy.base): self._prints[name] for name in names},
+            "weights": {name.removeprefix(f"{trunk.anatomy.base}."): self._prints[name] for name in names},
             "cut": [cut.layers, cut.reading, getattr(trunk.model, "pooling", None)],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -29,13 +29,14 @@ def make(
     anatomy: Anatomy,
     learning: Freeze,
     splits: Mapping[str, Encoded],
+    prints: Mapping[str, str],
     *,
     pad: Mapping[str, int],
     max_length: int,
     hardware: Hardware,
     compiled: bool,
 ) -> "Reuse":
-    """The reuse that `features.*` asks for. Raises: BadOption when it is required and nothing can be stored."""
+    """The reuse that `features.*` asks for; `prints` are the fingerprints of the model's parameters. Raises: BadOption when it is required and nothing can be stored."""
     trunk, examples = Trunk(model, anatomy), Examples(splits, pad, max_length, hardware.device.type)
     inputs = {name: torch.from_numpy(array) for name, array in examples.probe().items()}
     cuts: dict[Phase, Cut | None] = {}
@@ -51,7 +52,9 @@ def make(
         )
     folder = Path(options.path) if options.path else cache.folder() / "states"
     store = None if options.mode == "off" else Store(folder, round(options.max_gb * 2**30))
-    return Reuse(trunk, learning, examples, cuts, reasons, store, hardware)
+    return Reuse(
+        trunk, learning, examples, cuts, reasons, store, hardware, Keys(trunk, hardware, examples.tokens, prints)
+    )
 
 
 class Reuse:
@@ -66,10 +69,10 @@ class Reuse:
         reasons: list[str],
         store: Store | None,
         hardware: Hardware,
+        keys: Keys,
     ) -> None:
         self.trunk, self.learning, self.examples, self.cuts = trunk, learning, examples, cuts
-        self.reasons, self.store, self.hardware = reasons, store, hardware
-        self.keys = Keys(trunk, hardware, examples.tokens)
+        self.reasons, self.store, self.hardware, self.keys = reasons, store, hardware, keys
         self._phase: Phase | None = None
         self._cut: Cut | None = None
         self._shelves: dict[Cut, Shelf] = {}

@@ -1,7 +1,9 @@
 """What a model is made of, found by structure: embeddings, layers from the bottom up, what lies above, and the head."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 from torch import nn
 
@@ -14,48 +16,149 @@ class Anatomy:
     layers: tuple[tuple[str, ...], ...]
     top: tuple[str, ...]
     head: tuple[str, ...]
-    base: str = ""
-    """What the names of the base model's parameters begin with, `bert.` for one; empty when the model is the base."""
-    path: str | None = None
-    """The name of the list of layers."""
+    norms: frozenset[str]
+    """Weights and biases of normalization layers, wherever they are."""
+    base: str
+    """Name of the base module in the model; empty when it is the model itself."""
+    path: str | None
+    """Name of the nn.ModuleList that holds the layers; None when there is none, or one in encoder and decoder each."""
+    frame: tuple[str, ...]
+    """Modules that hold the layers, the base first, and those without parameters beside the layers.
+
+    What they compute of their own goes into the layers: GPT-2's dropout, T5's, BART's functional one and its layerdrop.
+    """
+    repeats: int
+    """How often the layers are run: above 1 where they are shared (ALBERT)."""
 
     @property
     def trunk(self) -> tuple[str, ...]:
         """Every parameter but the head's."""
         return (*self.embeddings, *(name for layer in self.layers for name in layer), *self.top)
 
+    @property
+    def blocks(self) -> dict[str, tuple[str, ...]]:
+        """The parameters of head, top, layer.N and embeddings, from the top down; what has none is left out."""
+        layers = {f"layer.{number}": names for number, names in enumerate(self.layers)}
+        found = {"head": self.head, "top": self.top, **dict(reversed(layers.items())), "embeddings": self.embeddings}
+        return {block: names for block, names in found.items() if names}
+
+    def words(self, names: Collection[str]) -> str:
+        """In a few words which blocks these parameters make up: `head, top, layers 2-3, part of embeddings`."""
+        counts = {block: sum(name in names for name in own) for block, own in self.blocks.items()}
+        if all(count == len(self.blocks[block]) for block, count in counts.items()):
+            return "everything"
+
+        def kind(block: str) -> tuple[str, str | None]:
+            part = "part of " if counts[block] < len(self.blocks[block]) else ""
+            return block.partition(".")[0], part if counts[block] else None
+
+        said = []
+        for (name, part), alike in groupby(counts, kind):
+            numbers = [block.partition(".")[2] for block in alike]  # of layers, the highest first
+            if part is not None:
+                said.append(part + (f"{name}s {numbers[-1]}-{numbers[0]}" if numbers[1:] else f"{name} {numbers[0]}"))
+        return ", ".join(words.rstrip() for words in said)
+
 
 def anatomy(model: nn.Module, new: Collection[str] = ()) -> Anatomy:
     """Take a transformers model apart: `new` names the parameters that the checkpoint did not bring.
 
-    The layers are the longest list of equal blocks in the base model; what is registered before them embeds, what comes
-    after (pooler, final norm) is the top. Parameters outside the base model, and new ones, are the head.
+    The layers are the longest list of equal blocks in the base model, with an encoder's before its decoder's; what is
+    registered before them embeds, what comes after (pooler, final norm) is the top. Parameters outside the base model,
+    and new ones, are the head.
     """
-    base = getattr(model, "base_model", model)
-    prefix = "" if base is model else next(name + "." for name, module in model.named_modules() if module is base)
-    lists = [(name, m) for name, m in base.named_modules() if isinstance(m, nn.ModuleList) and len(m) and _alike(m)]
-    found = max(lists, key=lambda item: len(item[1]), default=None)
-    parts: dict[str, list[str]] = {"embeddings": [], "top": [], "head": []}
-    layers: list[list[str]] = [[] for _ in found[1]] if found else []
-    blocks, reached = prefix + found[0] + "." if found else "", False
+    base: nn.Module = getattr(model, "base_model", model)
+    paths = {id(module): name for name, module in model.named_modules()}
+    inside = f"{paths[id(base)]}." if base is not model else ""
+    lists = [(paths[id(blocks)], blocks) for blocks in _lists(base)]
+    beside = [name for path, _ in lists for name in _feeding(model, path)]
+    layers: list[list[str]] = [[] for _, blocks in lists for _ in blocks]
+    embeddings: list[str] = []
+    top: list[str] = []
+    head: list[str] = []
+    reached = 0  # layers up to the end of the list that was last seen
     for name, _ in model.named_parameters():
-        inside = bool(found) and name.startswith(blocks)
-        reached |= inside
-        if name in new or not name.startswith(prefix):
-            parts["head"].append(name)
-        elif inside:
-            layers[int(name.removeprefix(blocks).split(".", 1)[0])].append(name)
+        number, reached = _place(name, lists) or (None, reached)
+        if name in new or not name.startswith(inside):
+            head.append(name)
+        elif number is not None:
+            layers[number].append(name)
+        elif not reached or "embed" in name.removeprefix(inside) or name.startswith(tuple(beside)):
+            embeddings.append(name)
+        elif reached < len(layers):  # an encoder's final norm lies below the decoder's layers
+            layers[reached - 1].append(name)
         else:
-            parts["top" if reached else "embeddings"].append(name)
+            top.append(name)
+    depth = getattr(getattr(model, "config", None), "num_hidden_layers", None) or 0
     return Anatomy(
-        tuple(parts["embeddings"]),
+        tuple(embeddings),
         tuple(tuple(layer) for layer in layers),
-        tuple(parts["top"]),
-        tuple(parts["head"]),
-        prefix,
-        blocks.removesuffix(".") or None,
+        tuple(top),
+        tuple(head),
+        norms=frozenset(_norms(model)),
+        base=inside.rstrip("."),
+        path=lists[0][0] if len(lists) == 1 else None,
+        frame=tuple(dict.fromkeys(name for path, _ in lists for name in _frame(model, inside.rstrip("."), path))),
+        repeats=max(1, depth // len(layers)) if layers else 1,
     )
+
+
+def _lists(base: nn.Module) -> list[nn.ModuleList]:
+    """The list of the layers; of an encoder-decoder two. Lists within layers (experts) do not count."""
+    towers: list[Any] = [base]
+    if getattr(getattr(base, "config", None), "is_encoder_decoder", False) and hasattr(base, "decoder"):
+        towers = [base.encoder, base.decoder]
+    found = []
+    for tower in towers:
+        outermost: dict[str, nn.ModuleList] = {}
+        for name, module in tower.named_modules():
+            within = any(name.startswith(f"{other}.") for other in outermost)
+            if isinstance(module, nn.ModuleList) and len(module) and _alike(module) and not within:
+                outermost[name] = module
+        found += [max(outermost.values(), key=len)] if outermost else []
+    return found if len(found) == len(towers) else []
 
 
 def _alike(blocks: nn.ModuleList) -> bool:
     return len({type(block) for block in blocks}) == 1 and any(True for _ in blocks[0].parameters())
+
+
+def _place(name: str, lists: list[tuple[str, nn.ModuleList]]) -> tuple[int, int] | None:
+    """The number of the layer that a parameter lies in, and how many there are up to the end of its list."""
+    first = 0
+    for path, blocks in lists:
+        if name.startswith(f"{path}."):
+            return first + int(name.removeprefix(f"{path}.").split(".", 1)[0]), first + len(blocks)
+        first += len(blocks)
+    return None
+
+
+def _norms(model: nn.Module) -> Iterator[str]:
+    for path, module in model.named_modules():
+        if "norm" in type(module).__name__.lower():
+            yield from (f"{path}.{name}".lstrip(".") for name, _ in module.named_parameters(recurse=False))
+
+
+def _feeding(model: nn.Module, path: str) -> Iterator[str]:
+    """Beside the layers, an embedding registered after them, and what follows it, goes into all of them.
+
+    DeBERTa has its relative positions there, with their norm; MPNet its position bias.
+    """
+    parent, _, own = path.rpartition(".")
+    after = embedding = False
+    for name, module in model.get_submodule(parent).named_children():
+        embedding |= after and isinstance(module, nn.Embedding)
+        after |= name == own
+        if embedding:
+            yield f"{parent}.{name}.".lstrip(".")
+
+
+def _frame(model: nn.Module, base: str, path: str) -> Iterator[str]:
+    """The base module, what lies between it and the layers, and their children without parameters."""
+    steps = path.removeprefix(base).lstrip(".").split(".")[:-1]
+    for i in range(len(steps) + 1):
+        holder = ".".join([*filter(None, [base]), *steps[:i]])
+        yield holder
+        for name, child in model.get_submodule(holder).named_children():
+            if next(child.parameters(), None) is None:
+                yield from (f"{holder}.{name}.{inner}".strip(".") for inner, _ in child.named_modules())
