@@ -36,7 +36,10 @@ def make(
     hardware: Hardware,
     compiled: bool,
 ) -> "Reuse":
-    """The reuse that `features.*` asks for; `prints` are the fingerprints of the model's parameters. Raises: BadOption when it is required and nothing can be stored."""
+    """The reuse that `features.*` asks for; `prints` are the fingerprints of the model's parameters.
+
+    Raises: BadOption when it is required and nothing can be stored.
+    """
     trunk, examples = Trunk(model, anatomy), Examples(splits, pad, max_length, hardware.device.type)
     inputs = {name: torch.from_numpy(array) for name, array in examples.probe().items()}
     cuts: dict[Phase, Cut | None] = {}
