@@ -74,10 +74,11 @@ class Freeze:
     """What learns at each step of a run.
 
     `ever` is what learns at any time: the optimizer holds it. What is never in it must not move, and is audited.
+    `base` stays whatever the strategy says: weights that an adapter was put beside.
     """
 
-    def __init__(self, anatomy: Anatomy, options: Any) -> None:
-        stays = frozenset(STRATEGIES[options.name](anatomy, options))
+    def __init__(self, anatomy: Anatomy, options: Any, base: frozenset[str] = frozenset()) -> None:
+        stays = base | frozenset(STRATEGIES[options.name](anatomy, options))
         self.ever = frozenset([*anatomy.trunk, *anatomy.head]) - stays
         if not self.ever:
             raise BadOption(f"freeze={options.name} leaves nothing that learns: type another freeze, or freeze=none")

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from tl_run.adapter import Adapted
 from tl_run.config.options import Run
 from tl_run.freeze import Freeze
 from tl_run.hardware import Hardware
@@ -15,7 +16,14 @@ from tl_run.training import Budget
 
 
 def rows(
-    job: Job, model: nn.Module, parts: Anatomy, learning: Freeze, hardware: Hardware, budget: Budget, folder: Path
+    job: Job,
+    model: nn.Module,
+    parts: Anatomy,
+    learning: Freeze,
+    adapted: Adapted | None,
+    hardware: Hardware,
+    budget: Budget,
+    folder: Path,
 ) -> list[tuple[str, str]]:
     """Name and words for each row of the plan."""
     options, splits = job.options, job.splits
@@ -44,6 +52,7 @@ def rows(
             f"{'' if options.model.pretrained else ', random weights'}, {len(parts.layers)} layers",
         ),
         ("learns", f"{trainable:,} of {total:,} parameters ({trainable / total:.1%}), freeze={options.freeze.name}"),
+        *([("adapter", adapted.words)] if adapted else []),
         (
             "optimizer",
             f"{o.name}, {o.schedule} with {warmup}; peak lr "
@@ -63,6 +72,8 @@ def hyperparameters(options: Run) -> dict[str, Any]:
         "pretrained": options.model.pretrained,
         "freeze": options.freeze.name,
         **{f"freeze.{k}": v for k, v in vars(options.freeze).items() if k not in ("name", "lr_factor")},
+        "adapter": options.adapter.name,
+        **{f"adapter.{k}": v for k, v in vars(options.adapter).items() if k not in ("name", "lr_factor")},
         "transfer": options.transfer.name,
         "optimizer": options.optimizer.name,
         **{
