@@ -65,8 +65,8 @@ def check(config: dict[str, Any]) -> Run:
     if isinstance(run.adapter, Lora):
         if run.freeze.name in ("trunk", "all_but_bias"):
             raise BadOption(
-                f"adapter=lora and freeze={run.freeze.name} contradict each other: LoRA goes beside weights of the trunk "
-                "that would learn, and none would: type freeze=none, or adapter=none"
+                f"adapter=lora and freeze={run.freeze.name} contradict each other: LoRA goes beside weights of the "
+                "trunk that would learn, and none would: type freeze=none, or adapter=none"
             )
         if not run.adapter.targets:
             raise BadOption("adapter.targets: one or more of query, key, value, output, feed_forward are needed")

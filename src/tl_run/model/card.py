@@ -31,8 +31,8 @@ def card(job: Any, result: dict[str, Any]) -> str:
 # {options.task.name}: {options.model.name}, {options.transfer.name}
 
 Made by tl-run: `{options.model.path}` moved over to the task *{options.task.name}* ({options.transfer.name},
-freeze={options.freeze.name}, adapter={options.adapter.name}, seed {options.seed}); {parameters["trainable"]:,} of {parameters["total"]:,} parameters
-learned.
+freeze={options.freeze.name}, adapter={options.adapter.name}, seed {options.seed}); {parameters["trainable"]:,} of
+{parameters["total"]:,} parameters learned.
 Labels: {labels}. Texts are cut at {options.task.max_length} tokens.
 
 | split | metric | value |
