@@ -266,6 +266,11 @@ def test_below_the_frozen_layers_nothing_is_put_in(arguments: list[str], deep: P
     assert modes == [False, False, True, True]
 
 
+@pytest.mark.parametrize(("numbers", "words"), [([3, 3], "layer 3"), ([1, 0, 2, 5, 1], "layers 0-2, 5")])
+def test_layers_in_words(numbers: list[int], words: str) -> None:
+    assert adapter._layers(numbers) == words
+
+
 def test_a_pattern_says_where(arguments: list[str]) -> None:
     parts = assemble(*arguments, "freeze=pattern", r"freeze.pattern='layer\.[12]\.|classifier.bias'")
     assert parts.adapted is not None

@@ -124,7 +124,7 @@ def lora(model: nn.Module, anatomy: Anatomy, learns: Collection[str], options: A
         base=frozenset(name for name in sizes if not _is_lora(name)) - {*anatomy.head},
         head=anatomy.head,
         words=f"lora rank {options.rank} alpha {options.alpha:g} on {', '.join(options.targets)} "
-        f"of layers {_ranges(chosen.values())}: {learned:,} parameters",
+        f"of {_layers(chosen.values())}: {learned:,} parameters",
         notes=[f"{name} holds query, key and value in one: LoRA adapts all three" for name in fused],
     )
 
@@ -172,12 +172,13 @@ def _modules_of(model: nn.Module, parameters: Iterable[str]) -> list[str]:
     return found
 
 
-def _ranges(numbers: Iterable[int]) -> str:
-    """`0-2, 5` for 0, 1, 2, 5."""
+def _layers(numbers: Iterable[int]) -> str:
+    """`layers 0-2, 5` for 0, 1, 2, 5."""
     parts: list[list[int]] = []
     for number in sorted({*numbers}):
         if parts and number == parts[-1][1] + 1:
             parts[-1][1] = number
         else:
             parts.append([number, number])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
+    words = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
+    return f"layers {words}" if len({*numbers}) > 1 else f"layer {words}"

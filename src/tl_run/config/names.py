@@ -54,6 +54,7 @@ ALIASES = {
     "use_lora": "adapter=lora",
     "use_peft": "adapter=lora",
     "peft_type": "adapter",
+    "r": "adapter.rank (with adapter=lora)",
     "lora_r": "adapter.rank (with adapter=lora)",
     "lora_rank": "adapter.rank (with adapter=lora)",
     "lora_alpha": "adapter.alpha (with adapter=lora)",
