@@ -13,11 +13,13 @@ import transformers
 from safetensors.torch import load_file
 
 from conftest import bert_folder
-from finished_objects import Parts, assemble, toy
+from finished_objects import Parts, assemble, compose, toy
 from tiny_models import FAMILIES, SIZES
 from tl_run import adapter, freeze
+from tl_run.config import check
 from tl_run.errors import BadOption
 from tl_run.model.anatomy import Anatomy, anatomy
+from tl_run.plan import hyperparameters
 
 # PeftModel of peft 0.21 asks transformers 5.23 by a name that the latter is about to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -277,6 +279,18 @@ def test_a_pattern_says_where(arguments: list[str]) -> None:
     assert set(parts.adapted.modules.values()) == {0, 3}
     assert "of layers 0, 3:" in parts.adapted.words
     assert parts.freeze.ever == put(parts) | {"classifier.weight"}
+
+
+def test_columns_to_compare_by() -> None:
+    columns = hyperparameters(check.check(compose("adapter=lora", "adapter.rank=4")))
+    found = {name: value for name, value in columns.items() if name.startswith("adapter")}
+    assert found == {
+        "adapter": "lora",
+        "adapter.rank": 4,
+        "adapter.alpha": 16.0,
+        "adapter.dropout": 0.0,
+        "adapter.targets": ["query", "value"],
+    }
 
 
 def test_no_place_is_left(arguments: list[str]) -> None:
