@@ -18,7 +18,7 @@ from tiny_models import FAMILIES, SIZES
 from tl_run import adapter, freeze
 from tl_run.config import check
 from tl_run.errors import BadOption
-from tl_run.model.anatomy import Anatomy, anatomy
+from tl_run.model.anatomy import anatomy
 from tl_run.plan import hyperparameters
 
 # PeftModel of peft 0.21 asks transformers 5.23 by a name that the latter is about to drop.
@@ -94,12 +94,8 @@ def fresh(folder: Path) -> Any:
     return auto.from_pretrained(folder, num_labels=3, pad_token_id=0).eval()
 
 
-def taken_apart(model: Any) -> Anatomy:
-    return anatomy(model)  # the pooler, as new as it may be, is of the base model here
-
-
 def adapted(model: Any, **changes: Any) -> adapter.Adapted:
-    parts = taken_apart(model)
+    parts = anatomy(model)  # without new names: a pooler, as new as it may be, is trunk
     found = adapter.put_in(model, parts, {*parts.trunk, *parts.head}, options(**changes), seed=0)
     assert found is not None
     return found
@@ -180,7 +176,7 @@ def test_gpt2_says_that_one_weight_holds_all_three(tmp_path: Path) -> None:
 
 def test_the_seed_draws_what_is_put_in(bert: Path) -> None:
     def drawn(seed: int) -> torch.Tensor:
-        model, parts = fresh(bert), taken_apart(fresh(bert))
+        model, parts = fresh(bert), anatomy(fresh(bert))
         adapter.put_in(model, parts, parts.trunk, options(), seed)
         return model.bert.encoder.layer[1].attention.self.value.lora_A["default"].weight
 
