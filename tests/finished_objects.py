@@ -9,7 +9,7 @@ import hydra
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from tl_run import evaluation, freeze, hardware, optimizer, run, training, transfer
+from tl_run import adapter, evaluation, freeze, hardware, optimizer, run, training, transfer
 from tl_run.config import check, messages
 from tl_run.model import anatomy, pretrained
 from tl_run.prepare import Job, prepare
@@ -31,6 +31,7 @@ class Parts:
     found: pretrained.Pretrained
     anatomy: anatomy.Anatomy
     freeze: freeze.Freeze
+    adapted: adapter.Adapted | None
     method: transfer.method.Method
     optimizer: torch.optim.Optimizer
     hardware: hardware.Hardware
@@ -90,11 +91,16 @@ def assemble(*overrides: str) -> Parts:
         seed=options.seed,
         name=options.model.name,
     )
-    parts = anatomy.anatomy(found.model, found.new if options.model.pretrained else ())
+    new = found.new if options.model.pretrained else ()
+    parts = anatomy.anatomy(found.model, new)
     machine = hardware.prepare(options.hardware, 1)
     splits = {"train": job.splits.train, "validation": job.splits.validation, "test": job.splits.test}
     encoded = {name: task.encode(rows, found.tokenizer) for name, rows in splits.items() if rows is not None}
     learning = freeze.Freeze(parts, options.freeze)
+    adapted = adapter.put_in(found.model, parts, learning.ever, options.adapter, options.seed)
+    if adapted:
+        parts = anatomy.anatomy(found.model, new)
+        learning = freeze.Freeze(parts, options.freeze, adapted.base)
     method = transfer.load(
         options.transfer,
         task=task,
@@ -110,6 +116,7 @@ def assemble(*overrides: str) -> Parts:
         found=found,
         anatomy=parts,
         freeze=learning,
+        adapted=adapted,
         method=method,
         optimizer=optimizer.make(found.model, parts, learning.ever, options.optimizer),
         hardware=machine,

@@ -128,6 +128,7 @@ def _serve() -> None:
 def _warm_up() -> None:
     """Import all that a run imports, without a backward pass: torch's autograd cannot be forked once it has run."""
     import hydra  # noqa: F401
+    import peft  # noqa: F401
     import sklearn.metrics  # noqa: F401
     import torch
     import torch.utils.tensorboard

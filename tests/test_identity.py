@@ -21,6 +21,7 @@ PLACES = {
     "model.revision",
     "model.lr",
     "freeze.lr_factor",
+    "adapter.lr_factor",
     "hardware.name",
     "hardware.threads",
     "training.checkpoint_every",
@@ -39,7 +40,7 @@ def leaves(tree: dict, path: str = "") -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("member", ["freeze=bottom", "optimizer=sgd"])
+@pytest.mark.parametrize("member", ["freeze=bottom", "adapter=lora", "optimizer=sgd"])
 def test_every_option_counts_but_for_these(member):
     config = compose(member)
     original = identity.identity(config, {}, {})

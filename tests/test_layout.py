@@ -96,6 +96,7 @@ STRANGERS = {
     "freeze": {"config", "data", "task", "transfer", "training", "optimizer"},
     "strategies": {"config", "data", "task", "transfer", "training", "optimizer", "freeze"},
     "audit": {"config", "data", "model", "task", "transfer", "training", "optimizer", "freeze"},
+    "adapter": {"config", "data", "task", "transfer", "training", "optimizer", "freeze", "checkpoint", "durable"},
     "optimizer": {"config", "data", "task", "transfer", "training", "freeze"},
     "hardware": {"config", "data", "model", "task", "transfer", "training"},
     "checkpoint": {"config", "data", "task", "transfer", "folder"},
@@ -147,6 +148,11 @@ def test_what_tells_mistakes_imports_nothing_heavy(module):
         parents = [at.rpartition(".")[0]] if "." in at else []
         waiting += [name for name in {*imports(at, late=False), *parents} if name in MODULES and name not in seen]
         seen |= set(waiting)
+
+
+def test_peft_is_imported_only_when_it_is_asked_for():
+    assert {name for name in MODULES if "peft" in imports(name, late=True)} == {"tl_run.adapter"}
+    assert "peft" not in imports("tl_run.adapter", late=False)
 
 
 def test_hydra_imports_our_plugin_at_every_start_so_it_is_light():

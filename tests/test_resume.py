@@ -23,6 +23,7 @@ VARIANTS = {
     "accumulation": ["training.micro_batch_size=3", "optimizer.schedule=cosine"],
     "fp16": ["hardware.precision=fp16", "training.checkpoint_every=1"],
     "trunk": ["freeze=trunk", "training.eval_every=5"],
+    "lora": ["adapter=lora", "adapter.dropout=0.2", "freeze=bottom", "freeze.layers=1", "training.checkpoint_every=2"],
     "early stopping": ["training.early_stopping.patience=1", "training.early_stopping.min_delta=0.5"],
     "evaluated beside checkpoints": ["training.eval_every=3", "training.checkpoint_every=2", "training.log_every=4"],
     "phases": [

@@ -130,6 +130,10 @@ class Terminal:
             self.console.print(table)
         self.console.print(Text(f"folder      {folder}"))
         self.console.print(Text(f"model       {folder}/model   (tl-predict {shlex.quote(folder)} new.csv)"))
+        if (Path(folder) / "adapter").is_dir():
+            self.console.print(
+                Text(f"adapter     {folder}/adapter   (peft.PeftModel.from_pretrained(<base model>, ...))")
+            )
         above = folder if Path(folder).is_absolute() or ".." in Path(folder).parts else Path(folder).parts[0]
         self.console.print(Text(f"curves      tensorboard --logdir {shlex.quote(str(above))}"))
 

@@ -14,7 +14,17 @@ from tl_run.errors import BadCheckpoint
 from tl_run.hardware import Hardware
 from tl_run.prepare import Job
 
-PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "hydra-core", "omegaconf", "numpy", "safetensors")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+    "safetensors",
+    "peft",
+)
 
 
 def describe(job: Job, hardware: Hardware) -> dict[str, Any]:

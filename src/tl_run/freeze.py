@@ -21,14 +21,16 @@ class Freeze:
     """What learns at each step of a run: its phases, known from the start.
 
     `ever` is what learns at any time: the optimizer holds it. What is never in it must not move, and is audited.
+    `base` stays whatever the strategy says: weights that an adapter was put beside.
     """
 
-    def __init__(self, anatomy: Anatomy, options: Any) -> None:
+    def __init__(self, anatomy: Anatomy, options: Any, base: frozenset[str] = frozenset()) -> None:
         self.phases = tuple(
             replace(
                 phase,
-                words=anatomy.words(phase.learns),
-                still=frozenset() if phase.learns & {*anatomy.embeddings} else frozenset(anatomy.frame),
+                learns=phase.learns - base,
+                words=anatomy.words(phase.learns - base),
+                still=frozenset() if (phase.learns - base) & {*anatomy.embeddings} else frozenset(anatomy.frame),
             )
             for phase in STRATEGIES[options.name](anatomy, options)
         )

@@ -16,6 +16,7 @@ NOT_PART = {
     "task": {"name", "train", "validation", "test", "dataset", "revision", "epochs"},
     "model": {"name", "path", "revision", "lr"},
     "freeze": {"lr_factor"},
+    "adapter": {"lr_factor"},
     "hardware": {"name", "threads"},
     "training": {"checkpoint_every", "keep_checkpoints"},
     "features": None,  # what is stored has the bits of what is computed

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from tl_run import durable
+from tl_run.adapter import Adapted
 from tl_run.evaluation import Evaluation
 from tl_run.freeze import Freeze
 from tl_run.model import pretrained
@@ -27,6 +28,7 @@ def describe(
         "task": options.task.name,
         "model": options.model.name,
         "freeze": options.freeze.name,
+        "adapter": options.adapter.name,
         "transfer": options.transfer.name,
         "seed": options.seed,
         "metric": {"name": metric, "value": final.scores[metric], "split": split},
@@ -46,15 +48,28 @@ def describe(
 
 
 def write(
-    job: Job, folder: Path, model: Any, tokenizer: Any, split: str, final: Evaluation, result: dict[str, Any]
+    job: Job,
+    folder: Path,
+    model: Any,
+    tokenizer: Any,
+    adapted: Adapted | None,
+    split: str,
+    final: Evaluation,
+    result: dict[str, Any],
 ) -> None:
-    """Predictions of the final split, in its order, and the model folder."""
+    """Predictions of the final split, in its order, and the model folder; an adapter alone, then merged in place."""
     examples = getattr(job.splits, split)
     lines = [
         json.dumps(job.task.inputs(example) | job.task.describe(example, prediction), ensure_ascii=False)
         for example, prediction in zip(examples, final.predictions, strict=True)
     ]
     durable.write_file(folder / f"predictions-{split}.jsonl", ("\n".join(lines) + "\n").encode())
+    if adapted:
+        if job.options.model.pretrained:  # random weights lie in no folder that the adapter could be put on again
+            commit = job.commits.get("model")
+            base = job.options.model.path if commit else str(job.model_folder.absolute())
+            durable.write_folder(folder / "adapter", adapted.files(model, base, commit), {"identity": job.identity})
+        adapted.merge(model)
     with durable.scratch(folder) as scratch:
         pretrained.save(scratch, model, tokenizer, card(job, result))
         files = {file.name: _moved(file) for file in sorted(scratch.iterdir())}

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from tl_run.adapter import Adapted
 from tl_run.config.options import Run
 from tl_run.freeze import Freeze
 from tl_run.hardware import Hardware
@@ -19,6 +20,7 @@ def rows(
     model: nn.Module,
     parts: Anatomy,
     learning: Freeze,
+    adapted: Adapted | None,
     reused: str,
     hardware: Hardware,
     budget: Budget,
@@ -46,6 +48,7 @@ def rows(
             f"{'' if options.model.pretrained else ', random weights'}, {_layers(parts)}",
         ),
         *_learns(model, learning, options.freeze.name, budget.steps, per_epoch),
+        *([("adapter", adapted.words)] if adapted else []),
         ("reused", reused),
         *_optimizer(f"{o.name}, {o.schedule} with {warmup}", parameter_groups(model, parts, learning.ever, o)),
         ("training", f"{length} of {t.batch_size} examples{micro}, seed {options.seed}"),
@@ -111,6 +114,8 @@ def hyperparameters(options: Run) -> dict[str, Any]:
         "pretrained": options.model.pretrained,
         "freeze": options.freeze.name,
         **{f"freeze.{k}": _plain(v) for k, v in vars(options.freeze).items() if k not in ("name", "lr_factor")},
+        "adapter": options.adapter.name,
+        **{f"adapter.{k}": v for k, v in vars(options.adapter).items() if k not in ("name", "lr_factor")},
         "transfer": options.transfer.name,
         "optimizer": options.optimizer.name,
         **{

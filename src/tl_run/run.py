@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import yaml
 
-from tl_run import audit, checkpoint, durable, features, freeze, hardware, optimizer, outcome, transfer
+from tl_run import adapter, audit, checkpoint, durable, features, freeze, hardware, optimizer, outcome, transfer
 from tl_run.config.options import Run
 from tl_run.console import Terminal
 from tl_run.environment import compare, describe
@@ -41,9 +41,14 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         name=options.model.name,
     )
     model, tokenizer = found.model, found.tokenizer
-    parts = anatomy(model, found.new if options.model.pretrained else ())
+    new = found.new if options.model.pretrained else ()
+    parts = anatomy(model, new)
     machine = hardware.prepare(options.hardware, sum(p.numel() for p in model.parameters()))
     learning = freeze.Freeze(parts, options.freeze)  # refuses what the model has not, before anything is encoded
+    adapted = adapter.put_in(model, parts, learning.ever, options.adapter, options.seed)
+    if adapted:  # parameters have other names now, and the trunk's own stay
+        parts = anatomy(model, new)
+        learning = freeze.Freeze(parts, options.freeze, adapted.base)
     load_seconds = time.perf_counter() - began
 
     began = time.perf_counter()
@@ -77,8 +82,8 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     per_epoch = next(iter(method.streams().values())).steps_per_epoch
     budget = _budget(options, per_epoch)
     freeze.apply(model, learning.phases[0])
-    notes = [*job.splits.notes, *task.notes, *found.notes]
-    terminal.plan(rows(job, model, parts, learning, reuse.words(), machine, budget, per_epoch, path), notes)
+    notes = [*job.splits.notes, *task.notes, *found.notes, *(adapted.notes if adapted else [])]
+    terminal.plan(rows(job, model, parts, learning, adapted, reuse.words(), machine, budget, per_epoch, path), notes)
     if options.plan:
         return None
 
@@ -228,7 +233,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         "peak_memory_mb": machine.peak_memory_mb(),
         "stored_mb": reuse.stored_mb,
     }
-    outcome.write(job, path, model.to("cpu"), tokenizer, split, final, result)
+    outcome.write(job, path, model.to("cpu"), tokenizer, adapted, split, final, result)
     durable.write_file(path / RESULT, _json(result))  # last: its presence means done
     terminal.result(result, str(path))
     return result

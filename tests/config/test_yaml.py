@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from composing import NEEDS, compose
-from tl_run import freeze, optimizer, task, transfer
+from tl_run import adapter, freeze, optimizer, task, transfer
 from tl_run.config import check, messages, options
 
 CHOICES = {
@@ -16,6 +16,7 @@ CHOICES = {
     "model": "bert-base bert-base-chinese custom distilbert electra-small gpt2 minilm roberta-base tiny "
     "xlm-roberta-base",
     "freeze": "all_but_bias all_but_norms bottom embeddings gradual none pattern schedule trunk",
+    "adapter": "lora none",
     "transfer": "finetune",
     "optimizer": "adam adamw sgd",
     "hardware": "auto cpu gpu mps",
@@ -48,6 +49,7 @@ def test_what_a_choice_needs_is_asked_for(member):
 
 def test_names_are_known_to_the_program():
     assert sorted(freeze.STRATEGIES) == CHOICES["freeze"].split()
+    assert sorted(adapter.ADAPTERS) == CHOICES["adapter"].split()
     assert sorted(optimizer.OPTIMIZERS) == CHOICES["optimizer"].split()
     assert sorted(transfer.METHODS) == CHOICES["transfer"].split()
     kinds = {compose(f"task={choice}")["task"]["kind"] for choice in CHOICES["task"].split()}
@@ -108,7 +110,7 @@ def test_a_default_has_one_home():
 
 
 def test_the_members_of_a_union_are_told_apart_by_their_name():
-    for union in (options.Freeze, options.Optimizer):
+    for union in (options.Freeze, options.Adapter, options.Optimizer):
         names = [name for member in get_args(union) for name in get_args(get_type_hints(member)["name"])]
         assert len(names) == len(set(names))
     assert get_origin(get_type_hints(options.FreezeTrunk)["name"]) is Literal
@@ -118,6 +120,13 @@ def test_the_members_of_a_union_are_told_apart_by_their_name():
 def test_the_rate_follows_the_model_and_what_is_frozen(choice):
     data = compose(f"freeze={choice}", *NEEDS.get(f"freeze={choice}", ()))
     assert data["optimizer"]["lr"] == pytest.approx(data["model"]["lr"] * data["freeze"]["lr_factor"], rel=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", CHOICES["optimizer"].split())
+def test_the_rate_follows_what_is_put_in(optimizer):
+    plain, data = (compose(f"optimizer={optimizer}", f"adapter={name}") for name in ("none", "lora"))
+    assert data["adapter"]["lr_factor"] > plain["adapter"]["lr_factor"] == 1
+    assert data["optimizer"]["lr"] == pytest.approx(plain["optimizer"]["lr"] * data["adapter"]["lr_factor"], rel=1e-9)
 
 
 def test_the_rate_in_figures():

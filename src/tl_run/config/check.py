@@ -6,11 +6,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tl_run.config.options import FreezePattern, FreezePhase, FreezeSchedule, Run
+from tl_run.config.options import FreezePattern, FreezePhase, FreezeSchedule, Lora, Run
 from tl_run.config.schema import build
 from tl_run.errors import BadOption
 
-GROUPS = ("task", "model", "freeze", "transfer", "optimizer", "hardware", "experiment")
+GROUPS = ("task", "model", "freeze", "adapter", "transfer", "optimizer", "hardware", "experiment")
 
 
 def register_resolvers() -> None:
@@ -61,6 +61,14 @@ def check(config: dict[str, Any]) -> Run:
         _check_pattern("freeze.pattern", run.freeze.pattern)
     if isinstance(run.freeze, FreezeSchedule):
         _check_phases(run.freeze.phases)
+    if isinstance(run.adapter, Lora):
+        if run.freeze.name in ("trunk", "all_but_bias", "all_but_norms"):
+            raise BadOption(
+                f"adapter=lora and freeze={run.freeze.name} contradict each other: LoRA goes beside weights of the "
+                "trunk that would learn, and none would: type freeze=none, or adapter=none"
+            )
+        if not run.adapter.targets:
+            raise BadOption("adapter.targets: one or more of query, key, value, output, feed_forward are needed")
     warmup = run.optimizer.warmup
     if warmup >= 1 and warmup != int(warmup):
         raise BadOption(f"optimizer.warmup={warmup:g}: below 1 it is a share of all steps, from 1 on a whole number")

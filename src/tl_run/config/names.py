@@ -51,6 +51,15 @@ ALIASES = {
     "output_dir": "hydra.run.dir",
     "resume_from_checkpoint": "resume=<run folder>",
     "freeze_encoder": "freeze=trunk",
+    "use_lora": "adapter=lora",
+    "use_peft": "adapter=lora",
+    "peft_type": "adapter",
+    "r": "adapter.rank (with adapter=lora)",
+    "lora_r": "adapter.rank (with adapter=lora)",
+    "lora_rank": "adapter.rank (with adapter=lora)",
+    "lora_alpha": "adapter.alpha (with adapter=lora)",
+    "lora_dropout": "adapter.dropout (with adapter=lora)",
+    "target_modules": "adapter.targets (with adapter=lora)",
     "layers": "freeze.layers (with freeze=bottom)",
 }
 

@@ -194,6 +194,33 @@ Freeze = (
 
 
 @dataclass(frozen=True)
+class NoAdapter:
+    """Nothing is put in."""
+
+    name: Literal["none"]
+    lr_factor: Positive
+
+
+@dataclass(frozen=True)
+class Lora:
+    """LoRA (arXiv:2106.09685): beside chosen weights of the trunk a product of two small matrices learns."""
+
+    name: Literal["lora"]
+    lr_factor: Positive
+    rank: Count
+    """Width between the two matrices."""
+    alpha: Positive
+    """What is learned counts alpha / rank times."""
+    dropout: Annotated[float, Range(at_least=0, below=1)]
+    """On the input of the two matrices."""
+    targets: list[Literal["query", "key", "value", "output", "feed_forward"]]
+    """Beside which weights of a layer, by role: the same for every architecture."""
+
+
+Adapter = NoAdapter | Lora
+
+
+@dataclass(frozen=True)
 class FineTune:
     """Training goes on from the pretrained weights on the task's labels."""
 
@@ -326,6 +353,7 @@ class Run:
     task: Classification
     model: Model
     freeze: Freeze
+    adapter: Adapter
     transfer: FineTune
     optimizer: Optimizer
     hardware: Hardware

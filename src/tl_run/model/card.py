@@ -11,12 +11,13 @@ def card(job: Any, result: dict[str, Any]) -> str:
     metric = result["metric"]
     base = options.model.path if job.commits.get("model") else None
     dataset = options.task.dataset if job.commits.get("dataset") else None
+    adapter = [] if options.adapter.name == "none" else [options.adapter.name]
     front: dict[str, Any] = {
         "library_name": "transformers",
         "pipeline_tag": job.task.pipeline,
         **({"base_model": base} if base else {}),
         **({"datasets": [dataset]} if dataset else {}),
-        "tags": ["tl-run", options.transfer.name, f"freeze-{options.freeze.name}"],
+        "tags": ["tl-run", options.transfer.name, f"freeze-{options.freeze.name}", *adapter],
     }
     scores = "\n".join(
         f"| {split} | {name} | {value:.4f} |"
@@ -30,8 +31,8 @@ def card(job: Any, result: dict[str, Any]) -> str:
 # {options.task.name}: {options.model.name}, {options.transfer.name}
 
 Made by tl-run: `{options.model.path}` moved over to the task *{options.task.name}* ({options.transfer.name},
-freeze={options.freeze.name}, seed {options.seed}); {parameters["trainable"]:,} of {parameters["total"]:,} parameters
-learned.
+freeze={options.freeze.name}, adapter={options.adapter.name}, seed {options.seed}); {parameters["trainable"]:,} of
+{parameters["total"]:,} parameters learned.
 Labels: {labels}. Texts are cut at {options.task.max_length} tokens.
 
 | split | metric | value |
