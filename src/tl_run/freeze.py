@@ -24,11 +24,12 @@ class Freeze:
     """
 
     def __init__(self, anatomy: Anatomy, options: Any) -> None:
+        lowest = {*[*anatomy.blocks.values()][-1]}
         self.phases = tuple(
             replace(
                 phase,
                 words=anatomy.words(phase.learns),
-                still=frozenset() if phase.learns & {*anatomy.embeddings} else frozenset(anatomy.frame),
+                still=frozenset() if phase.learns & lowest else frozenset(anatomy.frame),
             )
             for phase in STRATEGIES[options.name](anatomy, options)
         )
