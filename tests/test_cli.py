@@ -38,7 +38,7 @@ def refused(tl_run, capsys, tmp_path):
         ("task=sentimnt", "there is no task named 'sentimnt'. Did you mean 'sentiment'?\n  task is one of: classif"),
         ("model=bert-bas", "there is no model named 'bert-bas'. Did you mean 'bert-base'?"),
         ("hardware=gpuu", "Did you mean 'gpu'?\n  hardware is one of: auto, cpu, gpu, mps"),
-        ("freeze=", "freeze is one of: all_but_bias, bottom"),
+        ("freeze=", "freeze is one of: all_but_bias, all_but_norms, bottom"),
         ("freeze=null", "every run has a freeze; tl-run --help lists them: type freeze=..."),
         ("~freeze", "every run has a freeze; tl-run --help lists them: type freeze=..."),
         ("+task=sentiment", "a choice needs no '+': type task=sentiment"),
@@ -248,7 +248,10 @@ def test_help_lists_groups_and_options_faster_than_torch_is_imported():
     torch = min(seconds("-c", "import torch")[0] for _ in range(2))
     assert min(helps)[0] < torch
     text = helps[0][1]
-    for line in ("freeze: all_but_bias, bottom, embeddings, none, pattern, trunk", "hardware: auto, cpu, gpu, mps"):
+    for line in (
+        "freeze: all_but_bias, all_but_norms, bottom, embeddings, gradual, none, pattern, schedule, trunk",
+        "hardware: auto, cpu, gpu, mps",
+    ):
         assert line in text
     for option in ("training.epochs", "optimizer.lr", "task.limit", "hydra.run.dir", "tl-run -m", "--plan", "resume="):
         assert option in text

@@ -140,6 +140,14 @@ def test_no_dropout_falls_on_what_goes_into_frozen_layers(family: str, dropout: 
         assert not torch.equal(first[-1], second[-1])
 
 
+def test_dropout_before_layers_without_embeddings_is_that_of_the_first_layer() -> None:
+    model = nn.ModuleDict({"drop": nn.Dropout(), "layers": nn.ModuleList(nn.Linear(2, 2) for _ in range(3))})
+    for layers, trains in ((0.1, True), (1, False)):
+        learning = freeze.Freeze(anatomy(model), SimpleNamespace(name="bottom", layers=layers))
+        freeze.apply(model, learning.phases[0])
+        assert model["drop"].training == trains
+
+
 def test_evaluation_in_between_does_not_leave_its_mode(arguments: list[str]) -> None:
     parts = assemble(*arguments, "freeze=bottom", "freeze.layers=1", "training.eval_every=1")
     modes = []

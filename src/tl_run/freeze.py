@@ -25,12 +25,13 @@ class Freeze:
     """
 
     def __init__(self, anatomy: Anatomy, options: Any, base: frozenset[str] = frozenset()) -> None:
+        lowest = {*[*anatomy.blocks.values()][-1]}
         self.phases = tuple(
             replace(
                 phase,
-                learns=phase.learns - base,
-                words=anatomy.words(phase.learns - base),
-                still=frozenset() if (phase.learns - base) & {*anatomy.embeddings} else frozenset(anatomy.frame),
+                learns=(learns := phase.learns - base),
+                words=anatomy.words(learns),
+                still=frozenset() if learns & lowest else frozenset(anatomy.frame),
             )
             for phase in STRATEGIES[options.name](anatomy, options)
         )
