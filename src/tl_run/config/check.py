@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tl_run.config.options import FreezePattern, Run
+from tl_run.config.options import SOLVED, FreezePattern, Model, Run
 from tl_run.config.schema import build
 from tl_run.errors import BadOption
 
@@ -62,6 +62,7 @@ def check(config: dict[str, Any]) -> Run:
             re.compile(run.freeze.pattern)
         except re.error as problem:
             raise BadOption(f"freeze.pattern: '{run.freeze.pattern}' is no regular expression: {problem}") from problem
+    _check_head(run.model, run.freeze.name)
     warmup = run.optimizer.warmup
     if warmup >= 1 and warmup != int(warmup):
         raise BadOption(f"optimizer.warmup={warmup:g}: below 1 it is a share of all steps, from 1 on a whole number")
@@ -70,3 +71,25 @@ def check(config: dict[str, Any]) -> Run:
     if run.hardware.device == "cpu" and run.hardware.name == "gpu":
         raise BadOption("hardware=gpu and hardware.device=cpu contradict each other: type hardware=cpu")
     return run
+
+
+def _check_head(model: Model, freeze: str) -> None:
+    """An option that the chosen head does not use would be believed to have done something."""
+    head = f"model.head={model.head}"
+    if model.head == "stock" and model.pooling is not None:
+        raise BadOption(
+            f"model.pooling={model.pooling} does nothing with {head}, which pools in its own way: "
+            "type model.head=linear, or another head"
+        )
+    if model.head != "layer" and model.head_layer is not None:
+        raise BadOption(f"model.head_layer={model.head_layer} does nothing with {head}: type model.head=layer")
+    if model.head == "layer" and model.head_layer is None:
+        raise BadOption(f"{head} needs the layer that it reads: type model.head_layer=6, or 0 for the embeddings")
+    if model.head not in SOLVED:
+        return
+    if freeze != "trunk":
+        raise BadOption(f"{head} is solved on features of a trunk that stays as it is: type freeze=trunk")
+    if model.pooling == "attention":
+        raise BadOption(f"model.pooling=attention learns by gradient, {head} does not: type model.pooling=mean")
+    if model.dropout is not None:
+        raise BadOption(f"model.dropout={model.dropout:g} does nothing with {head}: it is solved, not trained in steps")
