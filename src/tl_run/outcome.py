@@ -26,6 +26,7 @@ def describe(
         "status": "done",
         "task": options.task.name,
         "model": options.model.name,
+        "head": options.model.head,
         "freeze": options.freeze.name,
         "transfer": options.transfer.name,
         "seed": options.seed,

@@ -2,26 +2,31 @@
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 
 from tl_run import checkpoint, durable, freeze, hardware, optimizer, outcome, transfer
-from tl_run.config.options import Run
+from tl_run.config.options import SOLVED, Run
 from tl_run.console import Terminal
+from tl_run.data.encoded import Encoded
 from tl_run.environment import compare, describe
 from tl_run.errors import Interrupted
 from tl_run.evaluation import Evaluation, evaluate
 from tl_run.folder import CONFIG, ENVIRONMENT, OVERRIDES, RESULT, RunFolder
 from tl_run.model import pretrained
 from tl_run.model.anatomy import anatomy
+from tl_run.model.design import Design
 from tl_run.plan import hyperparameters, rows
 from tl_run.prepare import Job, stored
 from tl_run.secrets import mask
 from tl_run.signals import Signals
+from tl_run.solve import GRID, read_features, require_every_label, solve
 from tl_run.tensorboard import Board
-from tl_run.training import Budget, train
+from tl_run.training import Budget, Record, train
 from tl_run.writers import MetricsLog, to_board
 
 
@@ -38,6 +43,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         max_length=options.task.max_length,
         seed=options.seed,
         name=options.model.name,
+        design=Design(options.model.head, options.model.head_layer, options.model.pooling, options.model.dropout),
     )
     model, tokenizer = found.model, found.tokenizer
     parts = anatomy(model, found.new if options.model.pretrained else ())
@@ -59,8 +65,11 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         pad=found.pad,
         hardware=machine,
     )
-    per_epoch = next(iter(method.streams().values())).steps_per_epoch
+    solved = options.model.head in SOLVED
+    per_epoch = 1 if solved else next(iter(method.streams().values())).steps_per_epoch
     budget = _budget(options, per_epoch)
+    if solved:
+        require_every_label(options.model.head, encoded["train"], task.labels)
     freeze.apply(model, learning.at(0))
     notes = [*job.splits.notes, *task.notes, *found.notes]
     terminal.plan(rows(job, model, parts, learning, machine, budget, path), notes)
@@ -107,6 +116,12 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
             model, task, encoded[split], batch_size=size, pad=found.pad, hardware=machine, between=stop_if_asked
         )
 
+    def features(split: Encoded) -> np.ndarray:
+        size = options.training.eval_batch_size
+        return read_features(
+            model, task, split, batch_size=size, pad=found.pad, hardware=machine, between=stop_if_asked
+        )
+
     def stop_if_asked() -> None:
         if signals.asked and signals.training:
             raise Interrupted(f"{signals.asked} at step {state.step}")
@@ -130,12 +145,21 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         )
         saved = (state.step, state.evaluated)
 
-    every = options.training.checkpoint_every
-    success = False
-    terminal.start(budget.steps, state.step, state.best_value)
-    signals.training = True
-    try:
-        for record in train(
+    def fit() -> Iterator[Record]:
+        if solved:
+            return solve(
+                model=model,
+                kind=options.model.head,
+                read=features,
+                train=encoded["train"],
+                freeze=learning,
+                evaluate=lambda: score("validation"),
+                metric=task.metric,
+                higher_is_better=task.higher_is_better,
+                budget=budget,
+                state=state,
+            )
+        return train(
             model=model,
             method=method,
             freeze=learning,
@@ -149,7 +173,14 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
             budget=budget,
             seed=options.seed,
             state=state,
-        ):
+        )
+
+    every = options.training.checkpoint_every
+    success = False
+    terminal.start(budget.steps, state.step, state.best_value)
+    signals.training = True
+    try:
+        for record in fit():
             terminal.show(record, task.metric)
             if record.kind != "step":
                 to_board(board, log.write(record), task.labels)
@@ -188,6 +219,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         "examples_per_second": state.examples / max(state.train_seconds, 1e-9),
         "peak_memory_mb": machine.peak_memory_mb(),
         "stored_mb": 0.0,
+        **({"C": GRID[state.best_step - 1]} if solved else {}),
     }
     outcome.write(job, path, model.to("cpu"), tokenizer, split, final, result)
     durable.write_file(path / RESULT, _json(result))  # last: its presence means done
@@ -198,7 +230,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
 def _budget(options: Run, per_epoch: int) -> Budget:
     training = options.training
     return Budget(
-        steps=training.max_steps or training.epochs * per_epoch,
+        steps=len(GRID) if options.model.head in SOLVED else training.max_steps or training.epochs * per_epoch,
         evaluate_every=per_epoch if training.eval_every == "epoch" else training.eval_every,
         log_every=training.log_every,
         clip=training.clip,

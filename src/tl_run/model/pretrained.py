@@ -128,8 +128,8 @@ def _outside(model: Any) -> set[str]:
 
 def _no_pooler(auto: Any, config: Any) -> dict[str, Any]:
     """A trunk alone leaves out BERT's pooler, which would hold weights that no head of ours reads."""
-    kind = transformers.MODEL_MAPPING.get(type(config)) if auto is transformers.AutoModel else None
-    has_one = inspect.isclass(kind) and "add_pooling_layer" in inspect.signature(kind).parameters
+    kind: Any = transformers.MODEL_MAPPING.get(type(config), None) if auto is transformers.AutoModel else None
+    has_one = isinstance(kind, type) and "add_pooling_layer" in inspect.signature(kind).parameters
     return {"add_pooling_layer": False} if has_one else {}
 
 
