@@ -23,6 +23,8 @@ VARIANTS = {
     "accumulation": ["training.micro_batch_size=3", "optimizer.schedule=cosine"],
     "fp16": ["hardware.precision=fp16", "training.checkpoint_every=1"],
     "trunk": ["freeze=trunk", "training.eval_every=5"],
+    "layer": ["model.head=layer", "model.head_layer=1", "model.pooling=attention", "training.checkpoint_every=1"],
+    "solved": ["model.head=svm", "freeze=trunk", "training.checkpoint_every=2"],
     "early stopping": ["training.early_stopping.patience=1", "training.early_stopping.min_delta=0.5"],
     "evaluated beside checkpoints": ["training.eval_every=3", "training.checkpoint_every=2", "training.log_every=4"],
     "sgd": ["optimizer=sgd", "optimizer.lr=0.5", "training.keep_checkpoints=1", "training.checkpoint_every=2"],
