@@ -171,6 +171,25 @@ def test_a_head_from_formula_to_disk_and_back(
         assert torch.equal(again(**tokenizer(TEXTS, padding=True, return_tensors="pt")).logits, logits)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["linear", "weighted"])
+def test_every_family_has_the_states_that_are_read(kind: str, family: str, tmp_path: Path) -> None:
+    """Its last state is the last of its hidden states, and padding on either side is left out."""
+    folder = FAMILIES[family](tmp_path / "model")
+    found = load(folder, Design(kind))
+    inputs, trunk = batch_of(found), transformers.AutoModel.from_pretrained(folder)
+    with torch.inference_mode():
+        logits = found.model(**inputs).logits
+        np.testing.assert_allclose(logits, reference(found.model, trunk, inputs), rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_that_the_checkpoint_has_is_not_taken_over(folders: dict[str, Path], tmp_path: Path) -> None:
+    first = load(folders["bert"], Design("stock"))
+    pretrained.save(tmp_path / "saved", first.model, first.tokenizer, "card")
+    assert "the checkpoint's head is not used, a new one is" in load(tmp_path / "saved", Design("linear")).notes
+    assert "the checkpoint's head is not used, a new one is" not in load(folders["bert"], Design("linear")).notes
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_states_that_were_stored_stand_for_the_trunk(
     kind: str, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch

@@ -50,7 +50,6 @@ def load(
 
     `labels` is what the task writes into the config. A stock design gives the stock class of `auto_class`, with its own
     head; any other gives `heads.Headed`, always with a new one.
-
     Raises: BadInput when the folder cannot be read, BadOption when it does not fit the task's options.
     """
     _quiet()
@@ -91,7 +90,7 @@ def load(
     if not stock:
         model, trunk = heads.make(model, design, seed), new
         new = frozenset({*_outside(model), *(f"base.{key}" for key in trunk)})
-        notes += heads.notes(model)
+        notes += [*heads.notes(model), *(["the checkpoint's head is not used, a new one is"] if same_head else [])]
     elif design.dropout is not None:
         heads.set_dropout(model, design.dropout, name)
     _check_length(max_length, _positions(model), name)
