@@ -192,7 +192,11 @@ def test_a_run(
 
 
 def test_interrupted_while_features_are_read(
-    tl_run: Callable[..., int], tmp_path: Path, bert: Path, monkeypatch: pytest.MonkeyPatch
+    tl_run: Callable[..., int],
+    tmp_path: Path,
+    bert: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     command = [*toy(tmp_path), "model=custom", f"model.path={bert}", "model.head=svm", "freeze=trunk"]
     command += ["training.eval_batch_size=8"]
@@ -205,6 +209,7 @@ def test_interrupted_while_features_are_read(
     with monkeypatch.context() as patch:
         patch.setattr("tl_run.run.read_features", stopped)
         assert tl_run(*command, "hydra.run.dir=run") == 75
+    assert "interrupted by SIGTERM at step 0" in capsys.readouterr().err
     assert not Path("run/result.json").exists()
     assert tl_run(*command, "hydra.run.dir=run") == 0
     assert Path("run/predictions-test.jsonl").read_bytes() == Path("whole/predictions-test.jsonl").read_bytes()
