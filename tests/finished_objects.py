@@ -12,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from tl_run import adapter, evaluation, freeze, hardware, optimizer, run, training, transfer
 from tl_run.config import check, messages
 from tl_run.model import anatomy, pretrained
+from tl_run.model.design import Design
 from tl_run.prepare import Job, prepare
 
 
@@ -90,6 +91,7 @@ def assemble(*overrides: str) -> Parts:
         max_length=options.task.max_length,
         seed=options.seed,
         name=options.model.name,
+        design=Design(options.model.head, options.model.head_layer, options.model.pooling, options.model.dropout),
     )
     new = found.new if options.model.pretrained else ()
     parts = anatomy.anatomy(found.model, new)

@@ -93,6 +93,7 @@ STRANGERS = {
     "task": {"model", "transfer", "training", "optimizer", "freeze", "hardware", "checkpoint", "hub"},
     "transfer": {"config", "model", "task", "training", "optimizer", "freeze", "checkpoint"},
     "training": {"config", "console", "tensorboard", "writers", "folder", "checkpoint", "durable", "task", "model"},
+    "solve": {"config", "console", "tensorboard", "writers", "folder", "checkpoint", "durable", "task", "transfer"},
     "freeze": {"config", "data", "task", "transfer", "training", "optimizer"},
     "strategies": {"config", "data", "task", "transfer", "training", "optimizer", "freeze"},
     "audit": {"config", "data", "model", "task", "transfer", "training", "optimizer", "freeze"},

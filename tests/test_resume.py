@@ -24,6 +24,8 @@ VARIANTS = {
     "fp16": ["hardware.precision=fp16", "training.checkpoint_every=1"],
     "trunk": ["freeze=trunk", "training.eval_every=5"],
     "lora": ["adapter=lora", "adapter.dropout=0.2", "freeze=bottom", "freeze.layers=1", "training.checkpoint_every=2"],
+    "layer": ["model.head=layer", "model.head_layer=1", "model.pooling=attention", "training.checkpoint_every=1"],
+    "solved": ["model.head=svm", "freeze=trunk", "training.checkpoint_every=2"],
     "early stopping": ["training.early_stopping.patience=1", "training.early_stopping.min_delta=0.5"],
     "evaluated beside checkpoints": ["training.eval_every=3", "training.checkpoint_every=2", "training.log_every=4"],
     "phases": [

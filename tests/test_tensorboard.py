@@ -65,6 +65,13 @@ def options(*overrides: str) -> dict[str, Any]:
     return hyperparameters(check.check(compose(*overrides)))
 
 
+def test_heads_are_told_apart() -> None:
+    assert {"pooling", "head_layer", "dropout"}.isdisjoint(options())
+    assert options()["head"] == "stock"
+    shown = options("model.head=layer", "model.head_layer=0", "model.pooling=max", "model.dropout=0")
+    assert [shown[name] for name in ("head", "head_layer", "pooling", "dropout")] == ["layer", 0, "max", 0.0]
+
+
 def write(folder: Path, values: dict[str, Any], accuracy: float, success: bool = True) -> None:
     folder.mkdir(parents=True)
     board = Board(folder)

@@ -91,7 +91,9 @@ class Terminal:
         if record.kind == "validation":
             value, best = record.values[metric], record.values[f"best/{metric}"]
             text = f"epoch {record.epoch:5.2f}  step {record.step:5d}  validation {metric} {value:.4f}"
-            text += f"  loss {record.values['loss']:.4f}" + ("  best" if best != self._best else "")
+            text += f"  loss {record.values['loss']:.4f}"
+            text += f"  C {record.values['C']:g}" if "C" in record.values else ""  # of a head that is solved
+            text += "  best" if best != self._best else ""
             self._best = best
             self.console.print(Text(text))
 

@@ -27,6 +27,7 @@ def describe(
         "status": "done",
         "task": options.task.name,
         "model": options.model.name,
+        "head": options.model.head,
         "freeze": options.freeze.name,
         "adapter": options.adapter.name,
         "transfer": options.transfer.name,

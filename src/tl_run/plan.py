@@ -6,12 +6,14 @@ from typing import Any
 from torch import nn
 
 from tl_run.adapter import Adapted
-from tl_run.config.options import Run
+from tl_run.config.options import SOLVED, Run
 from tl_run.freeze import Freeze
 from tl_run.hardware import Hardware
 from tl_run.model.anatomy import Anatomy
+from tl_run.model.heads import Headed
 from tl_run.optimizer import parameter_groups
 from tl_run.prepare import Job
+from tl_run.solve import GRID
 from tl_run.training import Budget
 
 
@@ -40,18 +42,24 @@ def rows(
     commit = job.commits.get("model")
     micro = "" if t.micro_batch_size == "auto" else f" (in parts of {t.micro_batch_size})"
     length = f"{t.max_steps:,} steps" if t.max_steps else f"{t.epochs} epochs, {budget.steps:,} steps"
+    steps = [
+        *_optimizer(f"{o.name}, {o.schedule} with {warmup}", parameter_groups(model, parts, learning.ever, o)),
+        ("training", f"{length} of {t.batch_size} examples{micro}, seed {options.seed}"),
+    ]
+    if options.model.head in SOLVED:
+        grid = ", ".join(f"{strength:g}" for strength in GRID)
+        steps = [("solved", f"{options.model.head} by scikit-learn, C={grid}, the best by validation")]
     return [
         ("task", f"{options.task.name}: {counts}; labels {shown}; best by {job.task.metric}"),
         (
             "model",
             f"{options.model.name}: {options.model.path}{f' at {commit[:8]}' if commit else ''}"
-            f"{'' if options.model.pretrained else ', random weights'}, {_layers(parts)}",
+            f"{'' if options.model.pretrained else ', random weights'}, {_layers(parts)}{_head(options, model)}",
         ),
         *_learns(model, learning, options.freeze.name, budget.steps, per_epoch),
         *([("adapter", adapted.words)] if adapted else []),
         ("reused", reused),
-        *_optimizer(f"{o.name}, {o.schedule} with {warmup}", parameter_groups(model, parts, learning.ever, o)),
-        ("training", f"{length} of {t.batch_size} examples{micro}, seed {options.seed}"),
+        *steps,
         ("hardware", hardware.words),
         ("folder", str(folder)),
     ]
@@ -106,12 +114,24 @@ def _optimizer(words: str, groups: list[dict[str, Any]]) -> list[tuple[str, str]
     ]
 
 
+def _head(options: Run, model: nn.Module) -> str:
+    if not isinstance(model, Headed):
+        return ""
+    bottom, top = min(model.layers), max(model.layers)
+    layers = f"layer {top}" if bottom == top else f"layers {bottom} to {top}"
+    return f"; head {options.model.head} on {layers}, pooling {model.pooling}"
+
+
 def hyperparameters(options: Run) -> dict[str, Any]:
     """The columns of TensorBoard's HParams page: choices and what is commonly swept, without seed and unset ones."""
     values = {
         "task": options.task.name,
         "model": options.model.name,
         "pretrained": options.model.pretrained,
+        "head": options.model.head,
+        "head_layer": options.model.head_layer,
+        "pooling": options.model.pooling,
+        "dropout": options.model.dropout,
         "freeze": options.freeze.name,
         **{f"freeze.{k}": _plain(v) for k, v in vars(options.freeze).items() if k not in ("name", "lr_factor")},
         "adapter": options.adapter.name,

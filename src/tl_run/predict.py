@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import yaml
 
+import tl_run
 from tl_run.cli import outcome
 from tl_run.data import readers
 from tl_run.data.table import Table
@@ -91,9 +92,8 @@ def _predictions(options: argparse.Namespace, stored: dict[str, Any], table: Tab
 
     from tl_run.evaluation import evaluate
     from tl_run.hardware import prepare
-    from tl_run.model import pretrained
 
-    model, tokenizer = pretrained.from_run(options.run / "model", kind.auto_class)
+    model, tokenizer = tl_run.load_model(options.run / "model")
     kind.labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
     wanted = argparse.Namespace(device=options.device, precision="fp32", threads="auto")
     hardware = prepare(wanted, sum(p.numel() for p in model.parameters()))

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 import yaml
 
 from tl_run import adapter, audit, checkpoint, durable, features, freeze, hardware, optimizer, outcome, transfer
-from tl_run.config.options import Run
+from tl_run.config.options import SOLVED, Run
 from tl_run.console import Terminal
 from tl_run.environment import compare, describe
 from tl_run.errors import Interrupted
@@ -17,12 +18,14 @@ from tl_run.evaluation import Evaluation, evaluate
 from tl_run.folder import CONFIG, ENVIRONMENT, OVERRIDES, RESULT, RunFolder
 from tl_run.model import pretrained
 from tl_run.model.anatomy import anatomy
+from tl_run.model.design import Design
 from tl_run.plan import hyperparameters, rows
 from tl_run.prepare import Job, stored
 from tl_run.secrets import mask
 from tl_run.signals import Signals
+from tl_run.solve import GRID, require_every_label, solve
 from tl_run.tensorboard import Board
-from tl_run.training import Budget, train
+from tl_run.training import Budget, Record, train
 from tl_run.writers import MetricsLog, to_board
 
 
@@ -39,6 +42,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         max_length=options.task.max_length,
         seed=options.seed,
         name=options.model.name,
+        design=Design(options.model.head, options.model.head_layer, options.model.pooling, options.model.dropout),
     )
     model, tokenizer = found.model, found.tokenizer
     new = found.new if options.model.pretrained else ()
@@ -67,6 +71,9 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         pad=found.pad,
         max_length=options.task.max_length,
         hardware=machine,
+        required_by=f"model.head={options.model.head}"
+        if options.model.head in SOLVED
+        else "features.mode=require" * (options.features.mode == "require"),
         compiled=options.hardware.compile,
     )
     method = transfer.load(
@@ -79,8 +86,11 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         hardware=machine,
         forward=reuse,
     )
-    per_epoch = next(iter(method.streams().values())).steps_per_epoch
+    stream, solved = next(iter(method.streams().values())), options.model.head in SOLVED
+    per_epoch = 1 if solved else stream.steps_per_epoch
     budget = _budget(options, per_epoch)
+    if solved:
+        require_every_label(options.model.head, encoded["train"], task.labels)
     freeze.apply(model, learning.phases[0])
     notes = [*job.splits.notes, *task.notes, *found.notes, *(adapted.notes if adapted else [])]
     terminal.plan(rows(job, model, parts, learning, adapted, reuse.words(), machine, budget, per_epoch, path), notes)
@@ -135,7 +145,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         )
 
     def enter(phase: freeze.Phase) -> None:
-        stream, left = next(iter(method.streams().values())), budget.steps - state.step
+        left = per_epoch if solved else budget.steps - state.step
         seen = [stream.batch(state.step + i) for i in range(left)] if left < per_epoch else None
         warning = reuse.enter(
             phase,
@@ -169,12 +179,22 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         )
         saved = (state.step, state.evaluated)
 
-    every = options.training.checkpoint_every
-    success = False
-    terminal.start(budget.steps, state.step, state.best_value)
-    signals.training = True
-    try:
-        for record in train(
+    def fit() -> Iterator[Record]:
+        if solved:
+            enter(learning.phases[0])
+            return solve(
+                model=model,
+                kind=options.model.head,
+                read=reuse.read,
+                train=encoded["train"],
+                freeze=learning,
+                evaluate=lambda: score("validation"),
+                metric=task.metric,
+                higher_is_better=task.higher_is_better,
+                budget=budget,
+                state=state,
+            )
+        return train(
             model=model,
             method=method,
             freeze=learning,
@@ -189,7 +209,14 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
             budget=budget,
             seed=options.seed,
             state=state,
-        ):
+        )
+
+    every = options.training.checkpoint_every
+    success = False
+    terminal.start(budget.steps, state.step, state.best_value)
+    signals.training = True
+    try:
+        for record in fit():
             terminal.show(record, task.metric)
             if record.kind != "step":
                 to_board(board, log.write(record), task.labels)
@@ -232,6 +259,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         "examples_per_second": state.examples / max(state.train_seconds, 1e-9),
         "peak_memory_mb": machine.peak_memory_mb(),
         "stored_mb": reuse.stored_mb,
+        **({"C": GRID[state.best_step - 1]} if solved else {}),
     }
     outcome.write(job, path, model.to("cpu"), tokenizer, adapted, split, final, result)
     durable.write_file(path / RESULT, _json(result))  # last: its presence means done
@@ -242,7 +270,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
 def _budget(options: Run, per_epoch: int) -> Budget:
     training = options.training
     return Budget(
-        steps=training.max_steps or training.epochs * per_epoch,
+        steps=len(GRID) if options.model.head in SOLVED else training.max_steps or training.epochs * per_epoch,
         evaluate_every=per_epoch if training.eval_every == "epoch" else training.eval_every,
         log_every=training.log_every,
         clip=training.clip,

@@ -104,7 +104,7 @@ def train(
         at_end = state.step >= budget.steps
         due = state.step > 0 and (at_end or state.step % budget.evaluate_every == 0)
         if due and state.evaluated < state.step:
-            yield _validate(model, freeze, evaluate, metric, higher_is_better, budget, state, state.step / per_epoch)
+            yield validate(model, freeze, evaluate, metric, higher_is_better, budget, state, state.step / per_epoch)
             phase, started, examples_before = None, time.perf_counter(), state.examples  # evaluation left eval mode
             continue
         if at_end or state.stopped:
@@ -158,7 +158,7 @@ def train(
         yield Record("train", state.step, state.step / per_epoch, values)
 
 
-def _validate(
+def validate(
     model: nn.Module,
     freeze: freezing.Freeze,
     evaluate: Callable[[], Evaluation],
@@ -168,6 +168,7 @@ def _validate(
     state: State,
     epoch: float,
 ) -> Record:
+    """Score the validation split, and keep the weights if they are the best so far, in `state`."""
     began = time.perf_counter()
     found = evaluate()
     state.evaluate_seconds += time.perf_counter() - began

@@ -9,6 +9,7 @@ from composing import compose
 from tl_run.config import check
 from tl_run.errors import BadOption
 
+SVM = ("model.head=svm", "freeze=trunk")
 FILES = ("task=classification", "task.train=x.csv")
 
 
@@ -74,6 +75,20 @@ def phases(listed):
         (("task.validation_share=1",), "task.validation_share: 1 must be below 1"),
         (("freeze=bottom", "freeze.layers=1.5"), "freeze.layers: "),
         (("optimizer=sgd", "optimizer.momentum=1"), "optimizer.momentum: 1 must be below 1"),
+        (
+            ("model.head=lin",),
+            "model.head: 'lin' is not one of stock, linear, mlp, dense, layer, weighted, svm, logistic",
+        ),
+        (("model.pooling=mean",), "model.pooling=mean does nothing with model.head=stock"),
+        (("model.head=mlp", "model.head_layer=2"), "model.head_layer=2 does nothing with model.head=mlp: type"),
+        (("model.head_layer=0",), "model.head_layer=0 does nothing with model.head=stock: type model.head=layer"),
+        (("model.head=layer",), "model.head=layer needs the layer that it reads: type model.head_layer=6"),
+        (("model.head=layer", "model.head_layer=-1"), "model.head_layer: -1 must be at least 0"),
+        (("model.head=svm",), "model.head=svm is solved on features of a trunk that stays as it is: type freeze=trunk"),
+        (("model.head=logistic", "freeze=embeddings"), "type freeze=trunk"),
+        ((*SVM, "model.pooling=attention"), "model.pooling=attention learns by gradient, model.head=svm does not"),
+        ((*SVM, "model.dropout=0.1"), "model.dropout=0.1 does nothing with model.head=svm"),
+        (("model.dropout=1",), "model.dropout: 1 must be below 1"),
     ],
 )
 def test_refused_in_words_that_help(overrides, words):
@@ -97,6 +112,9 @@ def test_refused_in_words_that_help(overrides, words):
         ("freeze=gradual", "freeze.every=0.25", "freeze.every_steps=7", "freeze.head_first=0"),
         ("adapter=lora", "freeze=bottom", "adapter.targets=[output,feed_forward]"),
         ("hardware.threads=2",),
+        ("model.dropout=0",),
+        ("model.head=layer", "model.head_layer=0", "model.pooling=attention", "model.dropout=0.5"),
+        (*SVM, "model.pooling=max"),
         ("training.clip=null", "training.early_stopping.patience=2", "training.eval_every=5"),
         ((*FILES, "task.text=5", "task.label=6")),
     ],

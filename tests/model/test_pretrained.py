@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from finished_objects import assemble, toy
 from tiny_models import FAMILIES
+from tl_run import load_model
 from tl_run.errors import BadInput, BadOption
 from tl_run.model import pretrained
 
@@ -50,7 +51,7 @@ def test_a_family_from_folder_to_folder(family: str, tl_run: Callable[..., int],
     assert tl_run(*arguments, "training.batch_size=8", "training.micro_batch_size=5") == 0
     result = json.loads(Path("run/result.json").read_text())
     assert result["audit"]["learning_moved"] > 0.6 * result["audit"]["learning"]  # most; biases of keys never do
-    saved, tokenizer = pretrained.from_run(Path("run/model"), "AutoModelForSequenceClassification")
+    saved, tokenizer = load_model("run/model")
     assert saved.dtype == torch.float32
     assert saved.config.id2label == {0: "no", 1: "yes"}
     # A batch with padding gives what single texts give: the pad token is known to the saved model.

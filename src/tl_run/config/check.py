@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tl_run.config.options import FreezePattern, FreezePhase, FreezeSchedule, Lora, Run
+from tl_run.config.options import SOLVED, FreezePattern, FreezePhase, FreezeSchedule, Lora, Model, Run
 from tl_run.config.schema import build
 from tl_run.errors import BadOption
 
@@ -69,6 +69,9 @@ def check(config: dict[str, Any]) -> Run:
             )
         if not run.adapter.targets:
             raise BadOption("adapter.targets: one or more of query, key, value, output, feed_forward are needed")
+    _check_head(run.model, run.freeze.name)
+    if run.model.head in SOLVED and run.hardware.compile:
+        raise BadOption(f"hardware.compile does nothing with model.head={run.model.head}: type hardware.compile=false")
     warmup = run.optimizer.warmup
     if warmup >= 1 and warmup != int(warmup):
         raise BadOption(f"optimizer.warmup={warmup:g}: below 1 it is a share of all steps, from 1 on a whole number")
@@ -108,3 +111,25 @@ def _check_phases(phases: list[FreezePhase]) -> None:
         if given != sorted(set(given)):
             shown = ", ".join(f"{value:g}" for value in given)
             raise BadOption(f"freeze.phases: {name} counts from the beginning of the run and must rise, found {shown}")
+
+
+def _check_head(model: Model, freeze: str) -> None:
+    """An option that the chosen head does not use would be believed to have done something."""
+    head = f"model.head={model.head}"
+    if model.head == "stock" and model.pooling is not None:
+        raise BadOption(
+            f"model.pooling={model.pooling} does nothing with {head}, which pools in its own way: "
+            "type model.head=linear, or another head"
+        )
+    if model.head != "layer" and model.head_layer is not None:
+        raise BadOption(f"model.head_layer={model.head_layer} does nothing with {head}: type model.head=layer")
+    if model.head == "layer" and model.head_layer is None:
+        raise BadOption(f"{head} needs the layer that it reads: type model.head_layer=6, or 0 for the embeddings")
+    if model.head not in SOLVED:
+        return
+    if freeze != "trunk":
+        raise BadOption(f"{head} is solved on features of a trunk that stays as it is: type freeze=trunk")
+    if model.pooling == "attention":
+        raise BadOption(f"model.pooling=attention learns by gradient, {head} does not: type model.pooling=mean")
+    if model.dropout is not None:
+        raise BadOption(f"model.dropout={model.dropout:g} does nothing with {head}: it is solved, not trained in steps")

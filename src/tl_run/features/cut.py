@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from tl_run.model.anatomy import Anatomy
+from tl_run.model.heads import Headed
+from tl_run.model.pooling import POOLINGS
 
 Inputs = Mapping[str, torch.Tensor]  # each (batch, tokens)
 
@@ -49,7 +51,7 @@ class Trunk:
         with torch.random.fork_rng(devices=[]):
             cut = Cut(count, self._reading(inputs) if whole else "tokens")
             if cut.reading == "tokens":
-                cut = Cut(min([count, *getattr(self.model, "layers", ())]))
+                cut = Cut(min(count, *self.model.layers) if isinstance(self.model, Headed) else count)
             if not cut.layers:
                 return None, "the lowest layer learns" if not count else "the head reads the lowest states"
             return (None, problem) if (problem := self._problem(cut, inputs)) else (cut, "")
@@ -138,8 +140,8 @@ class Trunk:
 
     def _reading(self, inputs: Inputs) -> str:
         """What the head reads of the trunk's output, found from the gradient that comes back to it."""
-        if pooling := getattr(self.model, "pooling", None):
-            return "tokens" if pooling == "attention" else "layers"
+        if isinstance(self.model, Headed):
+            return "layers" if self.model.pooling in POOLINGS else "tokens"
         with torch.no_grad(), self.evaluating():
             self._template = output = self.base(**inputs)
         leaves = {name: value.detach().requires_grad_() for name, value in output.items() if torch.is_tensor(value)}
@@ -161,10 +163,9 @@ class Trunk:
 
     def _read(self, reading: str, output: Any, inputs: Inputs) -> torch.Tensor:
         if reading == "layers":
-            from tl_run.model.heads import pool
-
-            states = [pool(state, inputs["attention_mask"], self.model.pooling) for state in output.hidden_states]
-            return torch.stack(states, 1)
+            pool, mask = POOLINGS[self.model.pooling], inputs["attention_mask"].bool()
+            states = [*output.hidden_states[:-1], output.last_hidden_state]
+            return torch.stack([pool(state, mask) for state in states], 1)
         if reading == "pooled":
             return output.pooler_output[:, None]
         column = _ends(inputs) if reading == "last" else torch.zeros_like(_ends(inputs))

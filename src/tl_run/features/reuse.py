@@ -34,11 +34,12 @@ def make(
     pad: Mapping[str, int],
     max_length: int,
     hardware: Hardware,
+    required_by: str,
     compiled: bool,
 ) -> "Reuse":
     """The reuse that `features.*` asks for; `prints` are the fingerprints of the model's parameters.
 
-    Raises: BadOption when it is required and nothing can be stored.
+    Raises: BadOption when an option, `required_by`, needs the store, and nothing can be stored.
     """
     trunk, examples = Trunk(model, anatomy), Examples(splits, pad, max_length, hardware.device.type)
     inputs = {name: torch.from_numpy(array) for name, array in examples.probe().items()}
@@ -48,9 +49,9 @@ def make(
         freeze.apply(model, phase)
         cuts[phase], reason = trunk.find(phase.learns, inputs) if not compiled else (None, "torch.compile takes it all")
         reasons += [reason] if reason else []
-    if options.mode == "require" and not any(cuts.values()):
+    if required_by and not any(cuts.values()):
         raise BadOption(
-            f"features.mode=require, but nothing can be stored: {reasons[0]}.\n"
+            f"{required_by}, but nothing can be stored: {reasons[0]}.\n"
             "  Type another freeze (trunk, bottom), or features.mode=auto"
         )
     folder = Path(options.path) if options.path else cache.folder() / "states"
@@ -156,10 +157,11 @@ class Reuse:
             return model(**rest)
 
     def read(self, encoded: Encoded) -> np.ndarray:
-        """What the head reads of each example of a split: (examples, rows, hidden), in the split's order."""
+        """What a head of ours reads of each example of a split: float32 (examples, dims), in the split's order."""
         assert self._cut is not None
         rows = self.examples.starts[id(encoded)] + np.arange(len(encoded))
-        return torch.stack(self._take(self._cut, rows.tolist())).float().numpy()
+        states = torch.stack(self._take(self._cut, rows.tolist()))  # (examples, layers, hidden)
+        return states[:, list(self.trunk.model.layers)].flatten(1).float().numpy()
 
     def _take(self, cut: Cut, rows: list[int]) -> list[torch.Tensor]:
         """For each row its states (tokens or rows, hidden), from the store or computed now."""

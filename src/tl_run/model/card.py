@@ -4,6 +4,20 @@ from typing import Any
 
 import yaml
 
+PIPELINE = """```python
+from transformers import pipeline
+pipeline("{kind}", model="<this folder>")
+```
+"""
+OWN_HEAD = """No class of transformers has this head: `pipeline()` would put an untrained one in its place. It loads so:
+
+```python
+import tl_run
+model, tokenizer = tl_run.load_model("<this folder>")
+logits = model(**tokenizer(["a text"], padding=True, return_tensors="pt")).logits  # model.config.id2label
+```
+"""
+
 
 def card(job: Any, result: dict[str, Any]) -> str:
     """README.md of a model folder. A dataset or base model is linked only when it has a hub id."""
@@ -12,8 +26,9 @@ def card(job: Any, result: dict[str, Any]) -> str:
     base = options.model.path if job.commits.get("model") else None
     dataset = options.task.dataset if job.commits.get("dataset") else None
     adapter = [] if options.adapter.name == "none" else [options.adapter.name]
+    stock = options.model.head == "stock"
     front: dict[str, Any] = {
-        "library_name": "transformers",
+        "library_name": "transformers" if stock else "tl-run",
         "pipeline_tag": job.task.pipeline,
         **({"base_model": base} if base else {}),
         **({"datasets": [dataset]} if dataset else {}),
@@ -24,6 +39,9 @@ def card(job: Any, result: dict[str, Any]) -> str:
         for split in ("validation", "test")
         for name, value in (result[split] or {}).items()
     )
+    use = PIPELINE.format(kind=job.task.pipeline) if stock else OWN_HEAD
+    if options.model.head == "svm":
+        use += "\nThe logits are decision values; a softmax over them gives no calibrated probabilities.\n"
     labels = ", ".join(job.task.labels)
     parameters = result["parameters"]
     return f"""---
@@ -31,8 +49,8 @@ def card(job: Any, result: dict[str, Any]) -> str:
 # {options.task.name}: {options.model.name}, {options.transfer.name}
 
 Made by tl-run: `{options.model.path}` moved over to the task *{options.task.name}* ({options.transfer.name},
-freeze={options.freeze.name}, adapter={options.adapter.name}, seed {options.seed}); {parameters["trainable"]:,} of
-{parameters["total"]:,} parameters learned.
+freeze={options.freeze.name}, adapter={options.adapter.name}, head={options.model.head}, seed {options.seed});
+{parameters["trainable"]:,} of {parameters["total"]:,} parameters learned.
 Labels: {labels}. Texts are cut at {options.task.max_length} tokens.
 
 | split | metric | value |
@@ -41,8 +59,4 @@ Labels: {labels}. Texts are cut at {options.task.max_length} tokens.
 
 The model of step {result["best_step"]} was chosen by {metric["name"]} on validation; the test split was scored once.
 
-```python
-from transformers import pipeline
-pipeline("{job.task.pipeline}", model="<this folder>")
-```
-"""
+{use}"""

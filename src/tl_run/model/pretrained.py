@@ -1,5 +1,6 @@
 """A transformers model and its tokenizer from a folder, with the task's head; nothing is downloaded or executed."""
 
+import inspect
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ import transformers
 from torch import nn
 
 from tl_run.errors import BadInput, BadOption
+from tl_run.model import heads
+from tl_run.model.design import DESIGN, STOCK, Design, settle
 
 # Nothing is fetched, and code in the folder is not run; left to itself, transformers would ask on the terminal.
 DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+AUTO_CLASSES = ("AutoModelForSequenceClassification",)  # of the kinds of task
 
 
 @dataclass(frozen=True)
@@ -32,14 +36,23 @@ class Pretrained:
 
 
 def load(
-    folder: Path, auto_class: str, head: Mapping[str, Any], *, pretrained: bool, max_length: int, seed: int, name: str
+    folder: Path,
+    auto_class: str,
+    labels: Mapping[str, Any],
+    *,
+    pretrained: bool,
+    max_length: int,
+    seed: int,
+    name: str,
+    design: Design = STOCK,
 ) -> Pretrained:
     """Load from a folder in the hub's layout; new weights (the head, or all of them) are drawn from `seed`.
 
+    `labels` is what the task writes into the config. A stock design gives the stock class of `auto_class`, with its own
+    head; any other gives `heads.Headed`, always with a new one.
     Raises: BadInput when the folder cannot be read, BadOption when it does not fit the task's options.
     """
     _quiet()
-    auto = getattr(transformers, auto_class)
     notes: list[str] = []
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **DATA_ONLY)
@@ -48,45 +61,75 @@ def load(
         raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
     longest = min(getattr(config, "max_position_embeddings", None) or 10**9, tokenizer.model_max_length)
     _check_length(max_length, longest, name)
-    same_head = getattr(config, "id2label", None) == head["id2label"]
-    config.update(dict(head))
+    same_head = getattr(config, "id2label", None) == labels["id2label"]
+    config.update(dict(labels))
     if getattr(config, "use_cache", False):
         config.use_cache = False  # keys and values of a decoder are for generating; here they would only take memory
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         notes.append(f"{name} has no pad token: {tokenizer.pad_token} pads")
     config.pad_token_id = tokenizer.pad_token_id
+    stock = design.kind == "stock"
+    if not stock:
+        design = settle(design, config, tokenizer, name)
+    auto = getattr(transformers, auto_class if stock else "AutoModel")
     torch.manual_seed(seed)
-    if not pretrained:
-        model = auto.from_config(config, dtype=torch.float32)
-        new = frozenset(parameter for parameter, _ in model.named_parameters())
-        notes.append("model.pretrained=false: every weight is random")
-    else:
-        try:
-            model, report = auto.from_pretrained(
-                folder,
-                config=config,
-                dtype=torch.float32,  # an fp16 file would give an fp16 model
-                use_safetensors=True,  # no pickle is ever read
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                **DATA_ONLY,
-            )
-        except Exception as problem:
-            raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
-        new = frozenset(report["missing_keys"]) | {key[0] for key in report["mismatched_keys"]}
-        base = {f"{model.base_model_prefix}.{key}" for key, _ in model.base_model.named_parameters()}
-        if base and base <= new:
-            raise BadInput(f"model.path: {folder}: its weights are not those of a {type(model).__name__}")
-        own_head = {key for key, _ in model.named_parameters() if key not in base}
-        if not own_head & new and not same_head:
+    if pretrained:
+        model, new = _read(folder, auto, config)
+        own_head = _outside(model) if stock else set()
+        if stock and not own_head & new and not same_head:
             _renew(model, own_head, seed)
             new |= own_head
             notes.append("the checkpoint's head was made for other labels: a new one is used")
-        if inside := sorted(new & base):
+        if inside := sorted(new - own_head):
             notes.append(f"not in the checkpoint, so new: {', '.join(inside[:3])}")
+    else:
+        model = auto.from_config(config, dtype=torch.float32, **_no_pooler(auto, config))
+        new = frozenset(parameter for parameter, _ in model.named_parameters())
+        notes.append("model.pretrained=false: every weight is random")
+    if not stock:
+        model, trunk = heads.make(model, design, seed), new
+        new = frozenset({*_outside(model), *(f"base.{key}" for key in trunk)})
+        notes += [*heads.notes(model), *(["the checkpoint's head is not used, a new one is"] if same_head else [])]
+    elif design.dropout is not None:
+        heads.set_dropout(model, design.dropout, name)
     _check_length(max_length, _positions(model), name)
     return Pretrained(model.eval(), tokenizer, new, notes)
+
+
+def _read(folder: Path, auto: Any, config: Any) -> tuple[Any, frozenset[str]]:
+    """The model of a folder, and what its weights did not hold."""
+    try:
+        model, report = auto.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,  # an fp16 file would give an fp16 model
+            use_safetensors=True,  # no pickle is ever read
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **DATA_ONLY,
+            **_no_pooler(auto, config),
+        )
+    except Exception as problem:
+        raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
+    new = frozenset(report["missing_keys"]) | {key[0] for key in report["mismatched_keys"]}
+    base = {key for key, _ in model.named_parameters()} - _outside(model)
+    if base and base <= new:
+        raise BadInput(f"model.path: {folder}: its weights are not those of a {type(model).__name__}")
+    return model, new
+
+
+def _outside(model: Any) -> set[str]:
+    """Names of the parameters of the head: those that are not the base model's."""
+    base = {id(parameter) for parameter in model.base_model.parameters()}
+    return {name for name, parameter in model.named_parameters() if id(parameter) not in base}
+
+
+def _no_pooler(auto: Any, config: Any) -> dict[str, Any]:
+    """A trunk alone leaves out BERT's pooler, which would hold weights that no head of ours reads."""
+    kind: Any = transformers.MODEL_MAPPING.get(type(config), None) if auto is transformers.AutoModel else None
+    has_one = isinstance(kind, type) and "add_pooling_layer" in inspect.signature(kind).parameters
+    return {"add_pooling_layer": False} if has_one else {}
 
 
 def _check_length(max_length: int, longest: int, name: str) -> None:
@@ -120,18 +163,33 @@ def _renew(model: Any, names: set[str], seed: int) -> None:
 
 
 def save(folder: Path, model: Any, tokenizer: Any, card: str) -> None:
-    """Write a folder that `transformers` loads by itself: weights in fp32, label names, tokenizer, card."""
+    """Write weights in fp32, label names, tokenizer, card; with a stock head `transformers` loads them by itself."""
     _quiet()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def from_run(folder: Path, auto_class: str) -> tuple[Any, Any]:
-    """Model and tokenizer that a run has saved."""
+def load_model(folder: Path) -> tuple[Any, Any]:
+    """Model and tokenizer of a model folder that a run has saved, whatever its head; see `tl_run.load_model`."""
     _quiet()
-    model = getattr(transformers, auto_class).from_pretrained(folder, use_safetensors=True, **DATA_ONLY)
-    return model.eval(), transformers.AutoTokenizer.from_pretrained(folder, **DATA_ONLY)
+    ours = (folder / DESIGN).is_file()
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **DATA_ONLY)
+        config = transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
+        # Of the class that the folder names only the kind is used: BertForSequenceClassification.
+        name = f"AutoModelFor{(config.architectures or [''])[0].partition('For')[2]}"
+        if not ours and name not in AUTO_CLASSES:
+            raise BadInput(f"{folder}: {config.architectures} is no model that a run has saved")
+        auto = getattr(transformers, "AutoModel" if ours else name)
+        model = auto.from_pretrained(
+            folder, config=config, use_safetensors=True, **DATA_ONLY, **_no_pooler(auto, config)
+        )
+    except (OSError, ValueError, KeyError) as problem:
+        raise BadInput(f"{folder} cannot be loaded: {_first_line(problem)}") from problem
+    if ours:
+        model = heads.restore(model, folder)
+    return model.eval(), tokenizer
 
 
 def _quiet() -> None:

@@ -1,0 +1,87 @@
+"""What a head is: its kind, the layers it reads, how it pools them, and what suits a model where that is left open."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from tl_run.errors import BadInput, BadOption
+from tl_run.model.pooling import POOLINGS
+
+DESIGN = "head.json"
+MIXED = ("dense", "weighted")  # they read all layers
+TRAINED = ("linear", "mlp", "layer", *MIXED)
+KINDS = (*TRAINED, "svm", "logistic")
+DROPOUTS = (
+    "classifier_dropout",
+    "seq_classif_dropout",
+    "cls_dropout",
+    "classifier_dropout_prob",
+    "hidden_dropout_prob",
+)
+"""Where a config says how much of a classifier's input is dropped, the first that is set."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a head is; None stands for what suits the model, until `settle` has said what that is."""
+
+    kind: str
+    layer: int | None = None
+    pooling: str | None = None
+    dropout: float | None = None
+
+    def reads(self, depth: int) -> tuple[int, ...]:
+        """The layers that are read, of a model with so many; 0 is the output of the embeddings."""
+        if self.kind in MIXED:
+            return tuple(range(depth + 1))
+        return (depth if self.layer is None else self.layer,)
+
+
+STOCK = Design("stock")
+
+
+def settle(design: Design, config: Any, tokenizer: Any, name: str) -> Design:
+    """What is left open, decided by the model: the pooling and the dropout.
+
+    A head that reads the last layer gets the cls token where the tokenizer puts one first, the last token of a decoder,
+    else the mean; a head that reads other layers the mean, for below the top no single token stands for the text.
+    Raises: BadOption for a layer or a pooling that the model has not.
+    """
+    if config.is_encoder_decoder or not hasattr(config, "hidden_size") or not hasattr(config, "num_hidden_layers"):
+        raise BadOption(f"model.head={design.kind}: {name} is no single stack of layers: type model.head=stock")
+    depth = config.num_hidden_layers
+    if design.layer is not None and design.layer > depth:
+        raise BadOption(
+            f"model.head_layer={design.layer}, but {name} has layers 1 to {depth} (0: the output of its embeddings): "
+            f"type a number from 0 to {depth}"
+        )
+    one_way = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
+    one_way = one_way and type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING
+    if design.pooling == "cls" and one_way:
+        raise BadOption(
+            f"model.pooling=cls: {name} reads from left to right, its first token knows nothing of the others: "
+            "type model.pooling=last or mean"
+        )
+    pooling = design.pooling
+    if pooling is None:
+        marked = tokenizer.cls_token_id is not None and tokenizer("a")["input_ids"][0] == tokenizer.cls_token_id
+        pooling = "mean" if design.kind in (*MIXED, "layer") else "last" if one_way else "cls" if marked else "mean"
+    dropout = design.dropout
+    if dropout is None:
+        found = (getattr(config, attribute, None) for attribute in DROPOUTS)
+        dropout = next((value for value in found if value is not None), 0.0)
+    return replace(design, pooling=pooling, dropout=dropout if design.kind in TRAINED else 0.0)
+
+
+def read_design(folder: Path) -> Design:
+    """The design of the head that lies in a model folder. Raises: BadInput when it cannot be read."""
+    try:
+        design = Design(**json.loads((folder / DESIGN).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as problem:
+        raise BadInput(f"{folder / DESIGN} cannot be read: {problem}") from problem
+    if design.kind not in KINDS or design.pooling not in (*POOLINGS, "attention"):
+        raise BadInput(f"{folder / DESIGN}: there is no head '{design.kind}' with pooling '{design.pooling}'")
+    return design
