@@ -59,7 +59,7 @@ class Shelf:
         """Take in the pieces that were written since; a damaged one, or one of other weights, is removed."""
         try:
             paths = sorted(self.folder.iterdir())
-        except FileNotFoundError:  # nothing was put there yet, or another process has made room
+        except (FileNotFoundError, NotADirectoryError):  # nothing was put there, or another process has made room
             return
         for path in paths:
             if path.name.startswith(".") or path.name in self._seen:
