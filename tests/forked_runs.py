@@ -27,6 +27,8 @@ class Command:
     """The durable operation, counted from 1, before which something happens; 0: never."""
     signals: list[str] = field(default_factory=list)
     """What happens then: these signals, one after the other; without any, sudden death."""
+    cache: bool = False
+    """Whether operations in the cache count too: what is kept there is of no one run."""
 
 
 class Forks:
@@ -67,8 +69,8 @@ def _child(command: Command) -> int:
     done: list[str] = []
 
     def hook(operation: str, path: Path) -> None:
-        if path.is_relative_to("cache") or path.is_relative_to(f"{command.folder}/cache"):
-            return  # what is kept there is of no one run
+        if not command.cache and (path.is_relative_to("cache") or path.is_relative_to(f"{command.folder}/cache")):
+            return
         done.append(f"{operation} {path}")
         if len(done) == command.at:
             print(f"-- at {operation} {path}", flush=True)

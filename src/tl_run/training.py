@@ -104,6 +104,8 @@ def train(
         at_end = state.step >= budget.steps
         due = state.step > 0 and (at_end or state.step % budget.evaluate_every == 0)
         if due and state.evaluated < state.step:
+            if phase is None:  # resumed between a step and its evaluation, which sees the model as that step did
+                enter(freeze.at(state))
             yield validate(model, freeze, evaluate, metric, higher_is_better, budget, state, state.step / per_epoch)
             phase, started, examples_before = None, time.perf_counter(), state.examples  # evaluation left eval mode
             continue

@@ -75,10 +75,11 @@ class Examples:
     @cached_property
     def hashes(self) -> list[bytes]:
         """For each row 16 bytes of its tokens and of the width it is computed at."""
-        columns = [self.all.columns[name] for name in sorted(self.all.columns)]
+        names = sorted(self.all.columns)
+        columns = [self.all.columns[name] for name in names]
         offsets, hashes = self.all.offsets.tolist(), []
         for i, width in enumerate(self.widths.tolist()):
-            digest = hashlib.blake2b(str(width).encode(), digest_size=16)
+            digest = hashlib.blake2b(f"{width} {names}".encode(), digest_size=16)
             for column in columns:
                 digest.update(column[offsets[i] : offsets[i + 1]].tobytes())
             hashes.append(digest.digest())

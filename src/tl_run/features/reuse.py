@@ -234,21 +234,21 @@ class Reuse:
         return self._shelves[cut]
 
     def _bytes(self, cut: Cut, rows: np.ndarray) -> int:
-        """Bytes that these rows take at the cut."""
+        """Bytes that these rows take at the cut, with their hashes and offsets."""
         tokens = cut.reading == "tokens"
         count = int(self.examples.lengths[rows].sum()) if tokens else len(rows) * self.trunk.rows(cut)
-        return count * self.trunk.hidden * (4 if self.hardware.precision == "fp32" else 2)
+        return count * self.trunk.hidden * (4 if self.hardware.precision == "fp32" else 2) + 24 * len(rows)
 
     def _fill(
         self, cuts: list[Cut], rows: np.ndarray, between: Callable[[], None], tell: Callable[[int, int, float], None]
     ) -> str:
         """Compute and store what is missing at these cuts, all of them in one pass; returns a warning."""
         hashes, began = self.examples.hashes, time.perf_counter()
-        for layers in range(1, cuts[-1].layers):
-            self._shelf(Cut(layers))  # what other runs have left further down is a beginning
         shelves = {cut: self._shelf(cut) for cut in cuts}
         unique = {hashes[row]: row for row in reversed(rows.tolist())}
         missing = [row for e, row in unique.items() if any(e not in shelf for shelf in shelves.values())]
+        for layers in range(1, cuts[-1].layers) if missing else ():
+            self._shelf(Cut(layers))  # what other runs have left further down is a beginning
         kept, warning = self._that_fits(cuts, np.array(sorted(missing), int))
         done = 0
         for piece in self.examples.pieces(kept):
@@ -276,6 +276,6 @@ class Reuse:
         sizes = np.cumsum([sum(self._bytes(cut, rows[i : i + 1]) for cut in cuts) for i in range(len(rows))])
         kept = rows[: int(np.searchsorted(sizes, room, side="right"))]
         return kept, (
-            f"features.max_gb: {needed / 1e9:.2f} GB are needed and {room / 1e9:.2f} GB are free, so {len(kept):,} of "
+            f"features.max_gb: {needed / 2**30:.2f} GB are needed and {room / 2**30:.2f} are free, so {len(kept):,} of "
             f"{len(rows):,} examples are stored and the others are computed anew each time"
         )

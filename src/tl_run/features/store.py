@@ -7,6 +7,7 @@ shelf together: a piece has one maker at a time, and a piece made twice is the s
 import contextlib
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from tl_run.errors import BadCheckpoint, MachineFault
 from tl_run.lock import InUse, Lock
 
 FILE = "states.safetensors"
+KEY = re.compile(r"[0-9a-f]{64}")  # what a shelf's folder is called by
 
 
 @dataclass(frozen=True)
@@ -55,9 +57,11 @@ class Shelf:
 
     def refresh(self) -> None:
         """Take in the pieces that were written since; a damaged one, or one of other weights, is removed."""
-        if not self.folder.is_dir():
+        try:
+            paths = sorted(self.folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):  # nothing was put there, or another process has made room
             return
-        for path in sorted(self.folder.iterdir()):
+        for path in paths:
             if path.name.startswith(".") or path.name in self._seen:
                 continue
             try:
@@ -76,7 +80,10 @@ class Shelf:
             self._where.update((example.tobytes(), (piece, i)) for i, example in enumerate(examples))
 
     def put(self, states: Mapping[bytes, torch.Tensor]) -> None:
-        """Write states, each (rows, hidden), as one piece, and take it in."""
+        """Write states, each (rows, hidden), as one piece, and take it in.
+
+        Raises: MachineFault when the disk is full or refuses.
+        """
         name, examples = _name(states), list(states)
         rows = [states[example] for example in examples]
         tensors = {
@@ -84,31 +91,34 @@ class Shelf:
             "offsets": torch.from_numpy(np.cumsum([0, *(len(r) for r in rows)], dtype=np.int64)),
             "states": torch.cat(rows).contiguous(),
         }
-        durable.write_folder(
-            self.folder / name,
-            {FILE: lambda path: save_file(tensors, path)},
-            {"key": self.key},
-            expect_bytes=tensors["states"].nbytes,
-        )
+        with contextlib.suppress(OSError):  # another process has put the same here, or removed the shelf to make room
+            durable.write_folder(
+                self.folder / name,
+                {FILE: lambda path: save_file(tensors, path)},
+                {"key": self.key},
+                expect_bytes=tensors["states"].nbytes,
+            )
         self.refresh()
 
     @contextlib.contextmanager
     def making(self, examples: Sequence[bytes], between: Callable[[], None]) -> Iterator[None]:
         """Hold the making of a piece of these examples; waits while another process makes it."""
         claim = self.folder.parent / ".claims" / f"{self.folder.name}-{_name(examples)}"
-        while True:
-            durable.make_folder(claim)
+        with contextlib.ExitStack() as held:
+            while True:
+                try:
+                    durable.make_folder(claim)
+                    held.enter_context(Lock(claim))
+                    break
+                except (InUse, FileNotFoundError):  # or it was let go, and removed, between the two lines
+                    between()
+                    time.sleep(0.05)
             try:
-                with Lock(claim):
-                    try:
-                        yield
-                    finally:
-                        (claim / ".lock").unlink()
-                        claim.rmdir()
-                return
-            except InUse:
-                between()
-                time.sleep(0.05)
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # who waited for it may be in it by now
+                    (claim / ".lock").unlink()
+                    claim.rmdir()
 
 
 class Store:
@@ -129,21 +139,26 @@ class Store:
 
     def room(self, needed: int) -> int:
         """How many of the bytes that are needed there is room for, after removing shelves that nobody here uses."""
-        sizes = {path: _size(path) for path in self._shelves()}
-        free = self.max_bytes - sum(sizes.values())
-        for path in sorted(sizes, key=lambda path: path.stat().st_mtime):
+        durable.clean(self.folder)
+        shelves = self._shelves()
+        free = self.max_bytes - sum(size for _, size, _ in shelves)
+        for _, size, path in sorted(shelves):
             if free >= needed:
                 break
             if path.name not in self._open:
                 with contextlib.suppress(OSError, MachineFault):
                     durable.remove_folder(path)
-                    free += sizes[path]
+                    free += size
         return max(0, min(free, needed))
 
-    def _shelves(self) -> list[Path]:
-        if not self.folder.is_dir():
-            return []
-        return [path for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    def _shelves(self) -> list[tuple[float, int, Path]]:
+        """When each was last used, its bytes, and where it is; the folder may hold other things, which are not ours."""
+        found = []
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            if KEY.fullmatch(path.name):
+                with contextlib.suppress(OSError):  # another process may be removing it
+                    found.append((path.stat().st_mtime, _size(path), path))
+        return found
 
 
 def _name(examples: Sequence[bytes] | Mapping[bytes, torch.Tensor]) -> str:
@@ -152,7 +167,8 @@ def _name(examples: Sequence[bytes] | Mapping[bytes, torch.Tensor]) -> str:
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # another process may be writing, or removing it
-            total += path.stat().st_size
+    for parent, _, names in os.walk(folder):  # it passes over what goes in the meantime
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.stat(os.path.join(parent, name)).st_size
     return total
