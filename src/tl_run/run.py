@@ -14,7 +14,7 @@ from tl_run.environment import compare, describe
 from tl_run.errors import Interrupted
 from tl_run.evaluation import Evaluation, evaluate
 from tl_run.folder import CONFIG, ENVIRONMENT, OVERRIDES, RESULT, RunFolder
-from tl_run.model import pretrained
+from tl_run.model import compact, pretrained
 from tl_run.model.anatomy import anatomy
 from tl_run.plan import hyperparameters, rows
 from tl_run.prepare import Job, stored
@@ -62,7 +62,9 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     per_epoch = next(iter(method.streams().values())).steps_per_epoch
     budget = _budget(options, per_epoch)
     freeze.apply(model, learning.at(0))
-    notes = [*job.splits.notes, *task.notes, *found.notes]
+    used = [split.columns["input_ids"] for split in encoded.values()]
+    vocabulary, why = compact.occurring(model, used, found.pad["input_ids"], learning.at(0).learns, options.optimizer)
+    notes = [*job.splits.notes, *task.notes, *found.notes, *why]
     terminal.plan(rows(job, model, parts, learning, machine, budget, path), notes)
     if options.plan:
         return None
@@ -70,6 +72,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     before = freeze.fingerprints(freeze.stays(model, learning.ever))
     frozen = freeze.digest(before)
     initial = freeze.fingerprints({n: p for n, p in model.named_parameters() if n in learning.ever})
+    compact.shrink(model, vocabulary)
     model.to(machine.device)
     steps = optimizer.make(model, parts, learning.ever, options.optimizer)
     scaler = machine.scaler()
@@ -174,6 +177,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     split = "validation" if job.splits.test is None else "test"
     final = score(split)  # the test split is looked at here, once, with the model that validation has chosen
     evaluate_seconds = state.evaluate_seconds + time.perf_counter() - began
+    compact.expand(model)
     proof = freeze.audit(before, model, learning.ever, initial)
     result = outcome.describe(job, model, learning, state, split, final, proof)
     result |= {
