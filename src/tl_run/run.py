@@ -16,7 +16,7 @@ from tl_run.environment import compare, describe
 from tl_run.errors import Interrupted
 from tl_run.evaluation import Evaluation, evaluate
 from tl_run.folder import CONFIG, ENVIRONMENT, OVERRIDES, RESULT, RunFolder
-from tl_run.model import pretrained
+from tl_run.model import compact, pretrained
 from tl_run.model.anatomy import anatomy
 from tl_run.model.design import Design
 from tl_run.plan import hyperparameters, rows
@@ -92,13 +92,18 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     if solved:
         require_every_label(options.model.head, encoded["train"], task.labels)
     freeze.apply(model, learning.phases[0])
-    notes = [*job.splits.notes, *task.notes, *found.notes, *(adapted.notes if adapted else [])]
+    used = [split.columns["input_ids"] for split in encoded.values()]
+    learns = learning.phases[0].learns
+    vocabulary, why = compact.occurring(model, used, found.pad["input_ids"], learns, options.optimizer)
+    notes = [*job.splits.notes, *task.notes, *found.notes, *(adapted.notes if adapted else []), *why]
     terminal.plan(rows(job, model, parts, learning, adapted, reuse.words(), machine, budget, per_epoch, path), notes)
     if options.plan:
         return None
 
     before = {name: prints[name] for name in prints if name not in learning.ever}
     frozen = audit.digest(before)
+    compact.shrink(model, vocabulary)
+    initial = audit.of_parameters(model, learning.ever)
     model.to(machine.device)
     steps = optimizer.make(model, parts, learning.ever, options.optimizer)
     scaler = machine.scaler()
@@ -118,7 +123,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     if state.step:
         terminal.note(f"going on from step {state.step}")
     state.micro_batch_size = state.micro_batch_size or _micro_batch(options)
-    state.prints = state.prints or {name: prints[name] for name in prints if name in learning.ever}
+    state.prints = state.prints or initial
     if scaler.is_enabled() and state.scale:
         scaler.load_state_dict(scaler.state_dict() | {"scale": state.scale, "_growth_tracker": state.scale_growth})
     if options.hardware.compile:
@@ -245,6 +250,7 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     enter(learning.at(state))
     final = score(split)  # the test split is looked at here, once, with the model that validation has chosen
     evaluate_seconds = state.evaluate_seconds + time.perf_counter() - began
+    compact.expand(model)
     proof = audit.report(before, model, len(learning.ever), first_moved, parts.blocks)
     result = outcome.describe(job, model, learning, state, split, final, proof)
     result |= {
