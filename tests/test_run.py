@@ -184,6 +184,7 @@ def test_test_is_scored_once_and_only_with_the_chosen_model(
 
     monkeypatch.setattr(run_module, "evaluate", watch)
     command = [*toy(tmp_path), "model=custom", f"model.path={bert}", "optimizer.lr=0.01", "training.epochs=5"]
+    command += ["freeze=embeddings"]  # where they learn, training has a table of the words that occur
     assert tl_run(*command, "training.batch_size=8", "hydra.run.dir=run") == 0
     assert [size for size, _ in scored] == [16] * 5 + [20]
     result = result_of(Path("run"))

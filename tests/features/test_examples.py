@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 
+from tl_run.audit import fingerprints
 from tl_run.data.encoded import Encoded
 from tl_run.features.cut import Cut
 from tl_run.features.examples import Examples
@@ -142,13 +143,15 @@ def reuse(model: Any, splits: dict[str, Encoded], folder: Path, mode: str, preci
         parts,
         learning,
         splits,
+        fingerprints(dict(model.named_parameters())),
         pad=PAD,
         max_length=32,
         hardware=Hardware(torch.device("cpu"), precision),
+        required_by="",
         compiled=False,
     )
-    apply(model, learning.at(0))
-    found.enter(learning.at(0))
+    apply(model, learning.phases[0])
+    found.enter(learning.phases[0])
     return found
 
 
@@ -160,7 +163,7 @@ def test_the_bits_of_a_state_are_its_own(family, precision, threads, tmp_path):
     types = 0 if family == "bert" else None
     these = [text for text in texts(30, longest=14) for _ in range(2)]
     found = reuse(model, {"train": encoded(*these, types=types)}, tmp_path / "none", "off", precision)
-    top = found.cuts[found.learning.at(0)]
+    top = found.cuts[found.learning.phases[0]]
     assert top
     cuts = [Cut(1), Cut(2), top]
     direct: dict[tuple, list[torch.Tensor]] = {}
@@ -185,7 +188,7 @@ def test_a_higher_state_has_the_same_bits_from_a_lower_one(family, threads, tmp_
     model = big(family)
     these = encoded(*texts(60, longest=14), types=0 if family == "bert" else None)
     found = reuse(model, {"train": these}, tmp_path, "auto")
-    top = found.cuts[found.learning.at(0)]
+    top = found.cuts[found.learning.phases[0]]
     assert top
     batches = found.examples.batches(np.arange(60))
     direct = [found._compute([Cut(2), top], batch) for batch in batches]

@@ -20,6 +20,7 @@ from finished_objects import Parts, assemble, toy
 from forked_runs import DIED, Command, Forks
 from tiny_models import FAMILIES
 from tl_run import disk, features
+from tl_run.audit import fingerprints
 from tl_run.evaluation import Evaluation
 from tl_run.features import examples as examples_module
 from tl_run.features.cut import Cut
@@ -351,7 +352,7 @@ def test_an_evaluation_that_is_due_when_it_resumes_goes_through_the_store(tmp_pa
         return parts.score()
 
     next(parts.train(enter=events.append, evaluate=score))
-    assert events == [parts.freeze.at(2), "score"]
+    assert events == [parts.freeze.phases[0], "score"]
 
 
 # -- two processes
@@ -368,9 +369,11 @@ def reuse(parts: Parts, folder: Path, mode: str = "auto", max_gb: float = 1.0) -
         parts.anatomy,
         parts.freeze,
         parts.encoded,
+        fingerprints(dict(parts.model.named_parameters())),
         pad=parts.found.pad,
         max_length=32,
         hardware=parts.hardware,
+        required_by="",
         compiled=False,
     )
 
@@ -397,7 +400,7 @@ def fill_in_a_child(found: Reuse, log: Path, dies_after: int = 0) -> int:
 
     try:
         found._compute = logged  # type: ignore[method-assign]
-        code = 0 if found.enter(found.learning.at(0)) == "" else 2
+        code = 0 if found.enter(found.learning.phases[0]) == "" else 2
     finally:
         os._exit(code)
 
@@ -410,10 +413,10 @@ def test_two_processes_fill_one_shelf_together(tmp_path):
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
     lines = log.read_text().splitlines()
     assert len(lines) == len({*lines}) > 10  # each piece once
-    shelf = reuse(parts, tmp_path / "states")._shelf(found.cuts[found.learning.at(0)])
+    shelf = reuse(parts, tmp_path / "states")._shelf(found.cuts[found.learning.phases[0]])
     assert all(example in shelf for example in found.examples.hashes)
     alone = reuse(parts, tmp_path / "alone")
-    alone.enter(alone.learning.at(0))
+    alone.enter(alone.learning.phases[0])
     for example in found.examples.hashes:
         assert torch.equal(shelf[example], alone._shelf(alone._cut)[example])
 
@@ -430,5 +433,5 @@ def test_a_killed_process_blocks_no_other(tmp_path):
     assert codes == [-signal.SIGKILL, 0]
     lines = log.read_text().splitlines()
     assert len(lines) - len({*lines}) <= 1  # at most what it was at, when it died
-    shelf = reuse(parts, tmp_path / "states")._shelf(found.cuts[found.learning.at(0)])
+    shelf = reuse(parts, tmp_path / "states")._shelf(found.cuts[found.learning.phases[0]])
     assert all(example in shelf for example in found.examples.hashes)

@@ -17,7 +17,7 @@ LEARNING = ["optimizer.lr=0.01", "training.epochs=2", "training.batch_size=8", "
 
 def ids(parts: Parts) -> tuple[torch.Tensor | None, list[str]]:
     used = [split.columns["input_ids"] for split in parts.encoded.values()]
-    learns, pad = parts.freeze.at(0).learns, parts.found.pad["input_ids"]
+    learns, pad = parts.freeze.phases[0].learns, parts.found.pad["input_ids"]
     return compact.occurring(parts.model, used, pad, learns, parts.job.options.optimizer)
 
 
