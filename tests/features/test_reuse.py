@@ -196,6 +196,16 @@ def test_a_deeper_cut_starts_from_a_shallower_one(precision, command, tl_run, be
     assert left("off") == left("3")
 
 
+@pytest.mark.parametrize("mode", ["auto", "off"])
+def test_a_batch_may_hold_an_example_twice(mode, tmp_path):
+    found = reuse(assembled(tmp_path), tmp_path / "states", mode)
+    found.enter(found.learning.at(0))
+    assert found._cut
+    one, other, again = found._take(found._cut, [3, 4, 3])
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
 def test_whatever_decides_the_bits_is_in_the_key(tmp_path):
     parts = assembled(tmp_path)
     found = reuse(parts, tmp_path / "states")
