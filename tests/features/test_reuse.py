@@ -23,8 +23,10 @@ from tl_run import disk, features
 from tl_run.audit import fingerprints
 from tl_run.evaluation import Evaluation
 from tl_run.features import examples as examples_module
-from tl_run.features.cut import Cut
+from tl_run.features.cut import Cut, Trunk
+from tl_run.features.key import Keys
 from tl_run.features.reuse import Reuse
+from tl_run.hardware import Hardware
 
 TlRun = Callable[..., int]
 
@@ -69,16 +71,30 @@ def command(models: Callable[[str], Path], data: list[str]) -> Callable[..., lis
 
 
 @pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[Cut], Cut | None, list[int]]]:
-    """What was computed: at which cuts, from which stored cut on, for which rows."""
-    found: list[tuple[list[Cut], Cut | None, list[int]]] = []
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Rows whose states were computed."""
+    found: list[int] = []
     compute = Reuse._compute
 
     def spy(self: Reuse, cuts: list[Cut], rows: list[int]) -> dict[Cut, list[torch.Tensor]]:
-        found.append((cuts, self._below(cuts, rows), rows))
+        found.extend(rows)
         return compute(self, cuts, rows)
 
     monkeypatch.setattr(Reuse, "_compute", spy)
+    return found
+
+
+@pytest.fixture
+def beginnings(monkeypatch: pytest.MonkeyPatch) -> set[Cut | None]:
+    """The cuts from whose stored states others were computed; None: from the texts."""
+    found: set[Cut | None] = set()
+    run = Trunk.run
+
+    def spy(self: Trunk, inputs: Any, cuts: Any, below: Cut | None = None, states: Any = None) -> Any:
+        found.add(below)
+        return run(self, inputs, cuts, below, states)
+
+    monkeypatch.setattr(Trunk, "run", spy)
     return found
 
 
@@ -118,11 +134,10 @@ def test_off_cold_and_warm_are_the_same_run(family, frozen, precision, command, 
     arguments = command(*FREEZES[frozen], f"hardware.precision={precision}", family=family)
     assert tl_run(*arguments, "features.mode=off", "hydra.run.dir=off") == 0
     assert not stored()
-    assert sum(len(rows) for _, _, rows in computed) >= 2 * (48 + 16) + 20
+    assert len(computed) >= 2 * (48 + 16) + 20
     computed.clear()
     assert tl_run(*arguments, "features.mode=require", "hydra.run.dir=cold") == 0
-    rows = [row for _, _, rows in computed for row in rows]
-    assert 20 < len(rows) == len({*rows}) <= ROWS  # a text that is there twice is computed once
+    assert 20 < len(computed) == len({*computed}) <= ROWS  # a text that is there twice is computed once
     computed.clear()
     assert tl_run(*arguments, "hydra.run.dir=warm") == 0
     assert not computed
@@ -160,17 +175,63 @@ def test_what_decides_the_bits_is_computed_anew(other, command, tl_run, computed
     assert computed
 
 
-def test_a_deeper_cut_starts_from_a_shallower_one(command, tl_run, computed):
-    deep = command("freeze=trunk", "training.epochs=1")
-    assert tl_run(*deep, "hydra.run.dir=off", "features.mode=off") == 0
-    assert tl_run(*command("freeze=bottom", "freeze.layers=1", "training.epochs=1", "hydra.run.dir=1")) == 0
-    computed.clear()
-    assert tl_run(*command("freeze=bottom", "freeze.layers=2", "training.epochs=1", "hydra.run.dir=2")) == 0
-    assert {below for _, below, _ in computed} == {Cut(1)}
-    computed.clear()
-    assert tl_run(*deep, "hydra.run.dir=3") == 0
-    assert {below for _, below, _ in computed} == {Cut(2)}
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_deeper_cut_starts_from_a_shallower_one(precision, command, tl_run, beginnings):
+    """In fp32: rounded states as a beginning would give other bits."""
+
+    def run(*more: str) -> int:
+        return tl_run(*command("training.epochs=1", f"hardware.precision={precision}", *more, family="wide"))
+
+    def begun() -> set[Cut | None]:
+        found = {*beginnings} - {None}  # the proof of a cut begins with the texts
+        beginnings.clear()
+        return found
+
+    assert run("freeze=trunk", "hydra.run.dir=off", "features.mode=off") == 0
+    assert run("freeze=bottom", "freeze.layers=1", "hydra.run.dir=1") == 0
+    assert begun() == set()
+    assert run("freeze=bottom", "freeze.layers=2", "hydra.run.dir=2") == 0
+    assert begun() == ({Cut(1)} if precision == "fp32" else set())
+    assert run("freeze=trunk", "hydra.run.dir=3") == 0
+    assert begun() == ({Cut(2)} if precision == "fp32" else set())
     assert left("off") == left("3")
+
+
+@pytest.mark.parametrize("mode", ["auto", "off"])
+def test_a_batch_may_hold_an_example_twice(mode, tmp_path):
+    found = reuse(assembled(tmp_path), tmp_path / "states", mode)
+    found.enter(found.learning.at(0))
+    assert found._cut
+    one, other, again = found._take(found._cut, [3, 4, 3])
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_whatever_decides_the_bits_is_in_the_key(tmp_path):
+    parts = assembled(tmp_path)
+    found = reuse(parts, tmp_path / "states")
+    cuts = [Cut(1), Cut(2), *(Cut(2, reading) for reading in ("first", "last", "pooled", "layers"))]
+
+    def keys() -> list[str]:
+        return [Keys(found.trunk, found.hardware, found.examples.tokens).of(cut) for cut in cuts]
+
+    before = keys()
+    with torch.no_grad():
+        parts.model.classifier.weight += 1
+    assert keys() == before
+    config = parts.model.bert.config
+    config.id2label = {0: "other", 1: "names"}
+    assert keys() == before
+    seen = {*before}
+    config.pad_token_id = 3
+    seen |= {*keys()}
+    config._attn_implementation = "eager"
+    seen |= {*keys()}
+    found.hardware = Hardware(torch.device("cpu"), "bf16")
+    seen |= {*keys()}
+    found.examples.tokens = 64
+    seen |= {*keys()}
+    assert len(seen) == 5 * len(cuts)
 
 
 # -- room

@@ -167,9 +167,12 @@ class Reuse:
         """For each row its states (tokens or rows, hidden), from the store or computed now."""
         hashes = self.examples.hashes
         shelf: Any = self._shelf(cut) if self.store else {}
-        if missing := [row for row in rows if hashes[row] not in shelf and row not in self._spare]:
-            self._compute_along(cut, missing, shelf)
-        return [shelf[hashes[row]] if hashes[row] in shelf else self._spare.pop(row) for row in rows]
+        if missing := [row for row in {*rows} - self._spare.keys() if hashes[row] not in shelf]:
+            self._compute_along(cut, sorted(missing), shelf)
+        taken = [shelf[hashes[row]] if hashes[row] in shelf else self._spare[row] for row in rows]
+        for row in rows:
+            self._spare.pop(row, None)
+        return taken
 
     def _compute_along(self, cut: Cut, missing: list[int], shelf: Collection[bytes]) -> None:
         """Compute what is missing; what room its batches leave goes to examples that will be asked for later."""
