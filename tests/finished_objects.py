@@ -9,10 +9,10 @@ import hydra
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from tl_run import adapter, evaluation, freeze, hardware, optimizer, run, training, transfer
+from tl_run import adapter, evaluation, freeze, hardware, optimizer, training, transfer
+from tl_run.build import build
 from tl_run.config import check, messages
 from tl_run.model import anatomy, pretrained
-from tl_run.model.design import Design
 from tl_run.prepare import Job, prepare
 
 
@@ -57,7 +57,10 @@ class Parts:
 
     def train(self, **others: Any) -> Iterator[training.Record]:
         options = self.job.options
-        self.state.micro_batch_size = self.state.micro_batch_size or run._micro_batch(options)
+        size = options.training.micro_batch_size
+        self.state.micro_batch_size = self.state.micro_batch_size or (
+            options.training.batch_size if size == "auto" else size
+        )
         arguments: dict[str, Any] = {
             "model": self.model,
             "method": self.method,
@@ -80,51 +83,20 @@ class Parts:
 
 
 def assemble(*overrides: str) -> Parts:
-    """The finished objects for these overrides."""
-    job = prepare(compose(*overrides), [*overrides])
-    options, task = job.options, job.task
-    found = pretrained.load(
-        job.model_folder,
-        task.auto_class,
-        task.head(),
-        pretrained=options.model.pretrained,
-        max_length=options.task.max_length,
-        seed=options.seed,
-        name=options.model.name,
-        design=Design(options.model.head, options.model.head_layer, options.model.pooling, options.model.dropout),
-    )
-    new = found.new if options.model.pretrained else ()
-    parts = anatomy.anatomy(found.model, new)
-    machine = hardware.prepare(options.hardware, 1)
-    splits = {"train": job.splits.train, "validation": job.splits.validation, "test": job.splits.test}
-    encoded = {name: task.encode(rows, found.tokenizer) for name, rows in splits.items() if rows is not None}
-    learning = freeze.Freeze(parts, options.freeze)
-    adapted = adapter.put_in(found.model, parts, learning.ever, options.adapter, options.seed)
-    if adapted:
-        parts = anatomy.anatomy(found.model, new)
-        learning = freeze.Freeze(parts, options.freeze, adapted.base)
-    method = transfer.load(
-        options.transfer,
-        task=task,
-        train=encoded["train"],
-        batch_size=options.training.batch_size,
-        seed=options.seed,
-        pad=found.pad,
-        hardware=machine,
-    )
-    freeze.apply(found.model, learning.phases[0])
+    """The finished objects for these overrides; the store is not entered, so all of the model is run."""
+    built = build(prepare(compose(*overrides), [*overrides]))
     return Parts(
-        job=job,
-        found=found,
-        anatomy=parts,
-        freeze=learning,
-        adapted=adapted,
-        method=method,
-        optimizer=optimizer.make(found.model, parts, learning.ever, options.optimizer),
-        hardware=machine,
-        scaler=machine.scaler(),
-        budget=run._budget(options, method.streams()["train"].steps_per_epoch),
-        encoded=encoded,
+        job=built.job,
+        found=built.found,
+        anatomy=built.anatomy,
+        freeze=built.learning,
+        adapted=built.adapted,
+        method=built.method,
+        optimizer=optimizer.make(built.model, built.anatomy, built.learning.ever, built.job.options.optimizer),
+        hardware=built.hardware,
+        scaler=built.hardware.scaler(),
+        budget=built.budget,
+        encoded=built.encoded,
     )
 
 

@@ -61,7 +61,7 @@ def importers(module: str) -> set[str]:
     return {name.removeprefix("tl_run.") for name in MODULES if module in own(name)}
 
 
-CENTRE = {"__main__", "cli", "predict", "job", "run", "outcome", "plan", "environment"}
+CENTRE = {"__main__", "cli", "predict", "job", "run", "build", "outcome", "plan", "environment"}
 PARTS = sorted({name.removeprefix("tl_run.") for name in MODULES} - CENTRE - {"tl_run", "hydra_plugins.tl_run_sweeper"})
 
 
@@ -74,8 +74,9 @@ def test_the_modules_are_found():
 def test_the_centre_of_the_star():
     assert importers("cli") == {"__main__", "predict", "hydra_plugins.tl_run_sweeper"}
     assert importers("job") == {"cli"}
-    assert importers("prepare") == {"job", "run", "outcome", "plan", "environment"}
+    assert importers("prepare") == {"job", "run", "build", "environment"}
     assert importers("run") == {"job"}
+    assert importers("build") == {"run", "outcome", "plan"}
     for satellite in ("outcome", "plan", "environment"):
         assert importers(satellite) == {"run"}
     assert importers("predict") == importers("__main__") == set()

@@ -5,24 +5,19 @@ import os
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from tl_run import durable
-from tl_run.adapter import Adapted
+from tl_run.build import Built
 from tl_run.evaluation import Evaluation
-from tl_run.freeze import Freeze
 from tl_run.model import pretrained
 from tl_run.model.card import card
-from tl_run.prepare import Job
 from tl_run.training import State
 
 
-def describe(
-    job: Job, model: nn.Module, learning: Freeze, state: State, split: str, final: Evaluation, audit: dict[str, Any]
-) -> dict[str, Any]:
+def describe(built: Built, state: State, split: str, final: Evaluation, audit: dict[str, Any]) -> dict[str, Any]:
     """The part of result.json that does not depend on the clock. Raises: AssertionError when a frozen tensor moved."""
     assert not audit["frozen_moved"], f"frozen tensors moved: {', '.join(audit['frozen_moved'][:3])}"
-    options, metric, learned = job.options, job.task.metric, learning.learned(state)
+    job, learned = built.job, built.learning.learned(state)
+    options, metric = job.options, job.task.metric
     return {
         "status": "done",
         "task": options.task.name,
@@ -40,25 +35,17 @@ def describe(
         "steps": state.step,
         "examples": state.examples,
         "parameters": {
-            "total": sum(p.numel() for p in model.parameters()),
-            "trainable": sum(p.numel() for name, p in model.named_parameters() if name in learned),
+            "total": sum(p.numel() for p in built.model.parameters()),
+            "trainable": sum(p.numel() for name, p in built.model.named_parameters() if name in learned),
         },
         "audit": audit,
         "identity": job.identity,
     }
 
 
-def write(
-    job: Job,
-    folder: Path,
-    model: Any,
-    tokenizer: Any,
-    adapted: Adapted | None,
-    split: str,
-    final: Evaluation,
-    result: dict[str, Any],
-) -> None:
+def write(built: Built, folder: Path, split: str, final: Evaluation, result: dict[str, Any]) -> None:
     """Predictions of the final split, in its order, and the model folder; an adapter alone, then merged in place."""
+    job, model, adapted = built.job, built.model, built.adapted
     examples = getattr(job.splits, split)
     lines = [
         json.dumps(job.task.inputs(example) | job.task.describe(example, prediction), ensure_ascii=False)
@@ -72,7 +59,7 @@ def write(
             durable.write_folder(folder / "adapter", adapted.files(model, base, commit), {"identity": job.identity})
         adapted.merge(model)
     with durable.scratch(folder) as scratch:
-        pretrained.save(scratch, model, tokenizer, card(job, result))
+        pretrained.save(scratch, model, built.found.tokenizer, card(job, result))
         files = {file.name: _moved(file) for file in sorted(scratch.iterdir())}
         durable.write_folder(folder / "model", files, {"identity": job.identity})
 

@@ -5,31 +5,18 @@ from typing import Any
 
 from torch import nn
 
-from tl_run.adapter import Adapted
+from tl_run.build import Built
 from tl_run.config.options import SOLVED, Run
 from tl_run.freeze import Freeze
-from tl_run.hardware import Hardware
 from tl_run.model.anatomy import Anatomy
 from tl_run.model.heads import Headed
 from tl_run.optimizer import parameter_groups
-from tl_run.prepare import Job
 from tl_run.solve import GRID
-from tl_run.training import Budget
 
 
-def rows(
-    job: Job,
-    model: nn.Module,
-    parts: Anatomy,
-    learning: Freeze,
-    adapted: Adapted | None,
-    reused: str,
-    hardware: Hardware,
-    budget: Budget,
-    per_epoch: int,
-    folder: Path,
-) -> list[tuple[str, str]]:
+def rows(built: Built, folder: Path) -> list[tuple[str, str]]:
     """Name and words for each row of the plan."""
+    job, model, parts = built.job, built.model, built.anatomy
     options, splits = job.options, job.splits
     counts = f"{len(splits.train):,} train, {len(splits.validation):,} validation, "
     counts += f"{len(splits.test):,} test" if splits.test is not None else "no test"
@@ -41,9 +28,9 @@ def rows(
         warmup = "no warmup"
     commit = job.commits.get("model")
     micro = "" if t.micro_batch_size == "auto" else f" (in parts of {t.micro_batch_size})"
-    length = f"{t.max_steps:,} steps" if t.max_steps else f"{t.epochs} epochs, {budget.steps:,} steps"
+    length = f"{t.max_steps:,} steps" if t.max_steps else f"{t.epochs} epochs, {built.budget.steps:,} steps"
     steps = [
-        *_optimizer(f"{o.name}, {o.schedule} with {warmup}", parameter_groups(model, parts, learning.ever, o)),
+        *_optimizer(f"{o.name}, {o.schedule} with {warmup}", parameter_groups(model, parts, built.learning.ever, o)),
         ("training", f"{length} of {t.batch_size} examples{micro}, seed {options.seed}"),
     ]
     if options.model.head in SOLVED:
@@ -56,11 +43,11 @@ def rows(
             f"{options.model.name}: {options.model.path}{f' at {commit[:8]}' if commit else ''}"
             f"{'' if options.model.pretrained else ', random weights'}, {_layers(parts)}{_head(options, model)}",
         ),
-        *_learns(model, learning, options.freeze.name, budget.steps, per_epoch),
-        *([("adapter", adapted.words)] if adapted else []),
-        ("reused", reused),
+        *_learns(model, built.learning, options.freeze.name, built.budget.steps, built.per_epoch),
+        *([("adapter", built.adapted.words)] if built.adapted else []),
+        ("reused", built.reuse.words()),
         *steps,
-        ("hardware", hardware.words),
+        ("hardware", built.hardware.words),
         ("folder", str(folder)),
     ]
 

@@ -64,6 +64,7 @@ def solve(
     read: Callable[[Encoded], np.ndarray],
     train: Encoded,
     freeze: freezing.Freeze,
+    enter: Callable[[freezing.Phase], None] = lambda phase: None,
     evaluate: Callable[[], Evaluation],
     metric: str,
     higher_is_better: bool,
@@ -76,6 +77,7 @@ def solve(
     validation is left in `state.best_weights`.
     """
     began = time.perf_counter()
+    enter(freeze.at(state))
     features = read(train).astype(np.float64)
     middle, spread = features.mean(0), features.std(0)
     spread[spread == 0] = 1  # a feature that is always the same tells nothing, and is only moved to 0

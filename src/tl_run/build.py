@@ -1,0 +1,151 @@
+"""The finished objects of a run, from its job: model, what learns, data, what is reused, the method, the budget."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tl_run import adapter, audit, features, freeze, hardware, transfer
+from tl_run.config.options import SOLVED, Run
+from tl_run.data.encoded import Encoded
+from tl_run.model import compact, pretrained
+from tl_run.model.anatomy import Anatomy, anatomy
+from tl_run.model.design import Design
+from tl_run.prepare import Job
+from tl_run.solve import GRID, require_every_label
+from tl_run.training import Budget
+
+
+@dataclass(frozen=True)
+class Built:
+    """All that a run needs before its first step; the model is on the CPU, and nothing has changed it yet."""
+
+    job: Job
+    found: pretrained.Pretrained
+    anatomy: Anatomy
+    learning: freeze.Freeze
+    adapted: adapter.Adapted | None
+    hardware: hardware.Hardware
+    encoded: dict[str, Encoded]
+    prints: dict[str, str]
+    """Fingerprints of all parameters."""
+    reuse: features.Reuse
+    method: Any
+    per_epoch: int
+    """Steps of an epoch."""
+    budget: Budget
+    vocabulary: torch.Tensor | None
+    """The token ids that occur, where only those are computed."""
+    notes: list[str]
+    seconds: dict[str, float]
+
+    @property
+    def model(self) -> Any:
+        """The model, with its head."""
+        return self.found.model
+
+    @property
+    def solved(self) -> bool:
+        """Whether the head is solved by scikit-learn instead of trained in steps."""
+        return self.job.options.model.head in SOLVED
+
+
+def build(job: Job) -> Built:
+    """Load, freeze, encode. Raises: BadInput and BadOption for what only model and data together can tell."""
+    options, task = job.options, job.task
+    torch.manual_seed(options.seed)
+    began = time.perf_counter()
+    found = pretrained.load(
+        job.model_folder,
+        task.auto_class,
+        task.head(),
+        pretrained=options.model.pretrained,
+        max_length=options.task.max_length,
+        seed=options.seed,
+        name=options.model.name,
+        design=Design(options.model.head, options.model.head_layer, options.model.pooling, options.model.dropout),
+    )
+    model, new = found.model, found.new if options.model.pretrained else ()
+    machine = hardware.prepare(options.hardware, sum(p.numel() for p in model.parameters()))
+    parts = anatomy(model, new)
+    learning = freeze.Freeze(parts, options.freeze)  # refuses what the model has not, before anything is encoded
+    adapted = adapter.put_in(model, parts, learning.ever, options.adapter, options.seed)
+    if adapted:  # parameters have other names now, and the trunk's own stay
+        parts = anatomy(model, new)
+        learning = freeze.Freeze(parts, options.freeze, adapted.base)
+    loaded = time.perf_counter()
+
+    splits = {"train": job.splits.train, "validation": job.splits.validation, "test": job.splits.test}
+    encoded = {name: task.encode(rows, found.tokenizer) for name, rows in splits.items() if rows is not None}
+    seconds = {"load": loaded - began, "encode": time.perf_counter() - loaded}
+
+    prints = audit.fingerprints(dict(model.named_parameters()))
+    reuse = features.make(
+        options.features,
+        model,
+        parts,
+        learning,
+        encoded,
+        prints,
+        pad=found.pad,
+        max_length=options.task.max_length,
+        hardware=machine,
+        required_by=_required_by(options),
+        compiled=options.hardware.compile,
+    )
+    method = transfer.load(
+        options.transfer,
+        task=task,
+        train=encoded["train"],
+        batch_size=options.training.batch_size,
+        seed=options.seed,
+        pad=found.pad,
+        hardware=machine,
+        forward=reuse,
+    )
+    per_epoch = next(iter(method.streams().values())).steps_per_epoch
+    if options.model.head in SOLVED:
+        require_every_label(options.model.head, encoded["train"], task.labels)
+        per_epoch = 1
+    freeze.apply(model, learning.phases[0])
+    used = [split.columns["input_ids"] for split in encoded.values()]
+    learns = learning.phases[0].learns
+    vocabulary, why = compact.occurring(model, used, found.pad["input_ids"], learns, options.optimizer)
+    return Built(
+        job=job,
+        found=found,
+        anatomy=parts,
+        learning=learning,
+        adapted=adapted,
+        hardware=machine,
+        encoded=encoded,
+        prints=prints,
+        reuse=reuse,
+        method=method,
+        per_epoch=per_epoch,
+        budget=_budget(options, per_epoch),
+        vocabulary=vocabulary,
+        notes=[*job.splits.notes, *task.notes, *found.notes, *(adapted.notes if adapted else []), *why],
+        seconds=seconds,
+    )
+
+
+def _required_by(options: Run) -> str:
+    """The option that cannot do without stored states, if there is one."""
+    if options.model.head in SOLVED:
+        return f"model.head={options.model.head}"
+    return "features.mode=require" if options.features.mode == "require" else ""
+
+
+def _budget(options: Run, per_epoch: int) -> Budget:
+    training = options.training
+    return Budget(
+        steps=len(GRID) if options.model.head in SOLVED else training.max_steps or training.epochs * per_epoch,
+        evaluate_every=per_epoch if training.eval_every == "epoch" else training.eval_every,
+        log_every=training.log_every,
+        clip=training.clip,
+        patience=training.early_stopping.patience,
+        min_delta=training.early_stopping.min_delta,
+        halve_on_oom=training.micro_batch_size == "auto",
+    )
