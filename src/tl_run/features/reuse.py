@@ -87,19 +87,21 @@ class Reuse:
     def words(self) -> str:
         """For the plan: what is stored, or why nothing is."""
         cuts = [cut for cut in dict.fromkeys(self.cuts.values()) if cut]
-        return "; ".join(map(self._words, cuts)) if cuts else f"nothing: {self.reasons[0]}"
+        if not cuts:
+            return f"nothing: {self.reasons[0]}"
+        where = " down to ".join(dict.fromkeys(self._where(cut) for cut in (cuts[0], cuts[-1])))
+        if self.store is None:
+            return f"{where}, computed anew each time (features.mode=off)"
+        megabytes = sum(self._bytes(cut, np.arange(len(self.examples))) for cut in cuts) / 2**20
+        there = sum(all(example in self._shelf(cut) for cut in cuts) for example in self.examples.hashes)
+        return f"{where}: {megabytes:,.1f} MB, {there:,} of {len(self.examples):,} examples stored already"
 
-    def _words(self, cut: Cut) -> str:
-        where = {
-            "tokens": f"the lowest {cut.layers} of {len(self.trunk.layers)} layers' states",
+    def _where(self, cut: Cut) -> str:
+        return {
+            "tokens": f"states of the lowest {cut.layers} of {len(self.trunk.layers)} layers",
             "pooled": "the pooler's output",
             "layers": "every layer's states, pooled",
         }.get(cut.reading, f"the trunk's state of the {cut.reading} token")
-        if self.store is None:
-            return f"{where}, computed anew each time (features.mode=off)"
-        megabytes = self._bytes(cut, np.arange(len(self.examples))) / 2**20
-        there = sum(example in self._shelf(cut) for example in self.examples.hashes)
-        return f"{where}: {megabytes:,.1f} MB, {there:,} of {len(self.examples):,} examples stored already"
 
     @property
     def stored_mb(self) -> float:
