@@ -16,7 +16,7 @@ from conftest import bert_folder
 from finished_objects import toy
 from forked_runs import DIED, Command, Forks
 
-CLOCK = {"time", "seconds", "examples_per_second", "peak_memory_mb"}
+CLOCK = {"time", "seconds", "examples_per_second", "peak_memory_mb", "stored_mb"}  # and what was stored before
 
 VARIANTS = {
     "plain": ["training.checkpoint_every=2"],

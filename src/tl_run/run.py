@@ -49,8 +49,8 @@ class Session:
         self.job, self.options, self.model = built.job, built.job.options, built.model
         ever = built.learning.ever
         self.frozen = {name: value for name, value in built.prints.items() if name not in ever}
-        compact.shrink(self.model, built.vocabulary)
-        initial = audit.of_parameters(self.model, ever)
+        initial = {name: value for name, value in built.prints.items() if name in ever}
+        initial |= audit.of_parameters(self.model, compact.shrink(self.model, built.vocabulary))
         self.model.to(built.hardware.device)
         self.optimizer = optimizer.make(self.model, built.anatomy, ever, self.options.optimizer)
         self.scaler = built.hardware.scaler()

@@ -200,7 +200,7 @@ def test_a_deeper_cut_starts_from_a_shallower_one(precision, command, tl_run, be
 @pytest.mark.parametrize("mode", ["auto", "off"])
 def test_a_batch_may_hold_an_example_twice(mode, tmp_path):
     found = reuse(assembled(tmp_path), tmp_path / "states", mode)
-    found.enter(found.learning.at(0))
+    found.enter(found.learning.phases[0])
     assert found._cut
     one, other, again = found._take(found._cut, [3, 4, 3])
     assert torch.equal(one, again)
@@ -213,7 +213,7 @@ def test_whatever_decides_the_bits_is_in_the_key(tmp_path):
     cuts = [Cut(1), Cut(2), *(Cut(2, reading) for reading in ("first", "last", "pooled", "layers"))]
 
     def keys() -> list[str]:
-        return [Keys(found.trunk, found.hardware, found.examples.tokens).of(cut) for cut in cuts]
+        return [Keys(found.trunk, found.hardware, found.examples.tokens, {}).of(cut) for cut in cuts]
 
     before = keys()
     with torch.no_grad():

@@ -123,19 +123,20 @@ class Reuse:
         `train_rows`: the training examples that will be seen, when they are not all. `between` is called before each
         batch and may raise; `tell` hears how many of how many examples are done, and the seconds. Returns a warning.
         """
-        cut = self.cuts[phase]
-        may_have_moved = cut is not None and not self.learning.ever.isdisjoint(self.trunk.below(cut))
+        cut, phases = self.cuts[phase], self.learning.phases
+        number = next(i for i, other in enumerate(phases) if other is phase)
+        learned = frozenset[str]().union(*(before.learns for before in phases[:number]))
+        may_have_moved = cut is not None and not learned.isdisjoint(self.trunk.below(cut))
         if phase is self._phase and not may_have_moved:
             return ""
         if may_have_moved:
-            self.keys.forget(self.learning.ever)
+            self.keys.forget(learned)
             self._shelves.clear()
         self._spare.clear()
         self._phase, self._cut = phase, cut
         if cut is None or self.store is None:
             return ""
-        phases = [*self.learning.phases]
-        later = [self.cuts[p] for p in phases[phases.index(phase) + 1 :]]
+        later = [self.cuts[after] for after in phases[number + 1 :]]
         cuts = {cut, *(c for c in later if c and {*self.trunk.below(c)} <= {*self.trunk.below(cut)})}
         splits = self.examples.splits.keys() - ({"test"} if later and later[-1] != cut else {})
         rows = self.examples.rows(name for name in self.examples.splits if name in splits)

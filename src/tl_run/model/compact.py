@@ -61,10 +61,13 @@ def occurring(
     return torch.from_numpy(found.astype(np.int64)), []
 
 
-def shrink(model: Any, ids: torch.Tensor | None) -> None:
-    """Leave the model only the rows of these ids."""
-    if ids is not None:
-        model.base_model.set_input_embeddings(Occurring(model.base_model.get_input_embeddings(), ids))
+def shrink(model: Any, ids: torch.Tensor | None) -> set[str]:
+    """Leave the model only the rows of these ids; returns the names of the parameters that are others now."""
+    if ids is None:
+        return set()
+    table = Occurring(model.base_model.get_input_embeddings(), ids)
+    model.base_model.set_input_embeddings(table)
+    return {name for name, parameter in model.named_parameters() if parameter is table.weight}
 
 
 def expand(model: Any) -> None:
