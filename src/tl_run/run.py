@@ -14,7 +14,7 @@ from tl_run.environment import compare, describe
 from tl_run.errors import Interrupted
 from tl_run.evaluation import Evaluation, evaluate
 from tl_run.folder import CONFIG, ENVIRONMENT, OVERRIDES, RESULT, RunFolder
-from tl_run.model import compact, pretrained
+from tl_run.model import attention, compact, pretrained
 from tl_run.model.anatomy import anatomy
 from tl_run.plan import hyperparameters, rows
 from tl_run.prepare import Job, stored
@@ -73,6 +73,8 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
     frozen = freeze.digest(before)
     initial = freeze.fingerprints({n: p for n, p in model.named_parameters() if n in learning.ever})
     compact.shrink(model, vocabulary)
+    if machine.device.type == "cpu" and not options.hardware.compile:
+        attention.use(model)
     model.to(machine.device)
     steps = optimizer.make(model, parts, learning.ever, options.optimizer)
     scaler = machine.scaler()
