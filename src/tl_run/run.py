@@ -175,11 +175,11 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
         board.close()
 
     checkpoint.load_weights(model, learning.ever, state.best_weights)
+    compact.expand(model)
     began = time.perf_counter()
     split = "validation" if job.splits.test is None else "test"
     final = score(split)  # the test split is looked at here, once, with the model that validation has chosen
     evaluate_seconds = state.evaluate_seconds + time.perf_counter() - began
-    compact.expand(model)
     proof = freeze.audit(before, model, learning.ever, initial)
     result = outcome.describe(job, model, learning, state, split, final, proof)
     result |= {
