@@ -9,7 +9,7 @@ import torch
 from tl_run import adapter, audit, features, freeze, hardware, transfer
 from tl_run.config.options import SOLVED, Run
 from tl_run.data.encoded import Encoded
-from tl_run.model import compact, pretrained
+from tl_run.model import attention, compact, pretrained
 from tl_run.model.anatomy import Anatomy, anatomy
 from tl_run.model.design import Design
 from tl_run.prepare import Job
@@ -74,6 +74,8 @@ def build(job: Job) -> Built:
     if adapted:  # parameters have other names now, and the trunk's own stay
         parts = anatomy(model, new)
         learning = freeze.Freeze(parts, options.freeze, adapted.base)
+    if machine.device.type == "cpu" and not options.hardware.compile:
+        attention.use(model)
     loaded = time.perf_counter()
 
     splits = {"train": job.splits.train, "validation": job.splits.validation, "test": job.splits.test}

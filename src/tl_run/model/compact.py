@@ -36,8 +36,9 @@ class Occurring(nn.Embedding):
     def expanded(self) -> nn.Embedding:
         """The whole embedding as it would be if it had been there all the time."""
         (whole,) = self.whole
-        whole.weight.mul_(self.weight[-1].to(whole.weight.device))
-        whole.weight[self.ids] = self.weight[:-1].to(whole.weight.device)
+        whole.to(self.weight.device)
+        whole.weight.mul_(self.weight[-1])
+        whole.weight[self.ids] = self.weight[:-1]
         return whole
 
 
