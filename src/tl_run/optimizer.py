@@ -1,4 +1,4 @@
-"""Parameter groups (head, layers by depth, no decay on biases and norms), optimizers, the schedule as a function."""
+"""Parameter groups (head, layers by depth, no decay on biases and norms), and the optimizers."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import get_scheduler
 
 from tl_run.model.anatomy import Anatomy
+from tl_run.schedules import SCHEDULES
 
 
 def adamw(groups: list[dict[str, Any]], options: Any) -> torch.optim.Optimizer:
@@ -80,22 +80,9 @@ def _parts(anatomy: Anatomy, options: Any) -> dict[str, tuple[str, float]]:
 
 
 def schedule(options: Any, steps: int) -> Callable[[int], float]:
-    """The factor on the peak rate at step 0, 1, ...: transformers' schedules, as a function so that none is saved."""
+    """The factor on the peak rate at step 0, 1, ... of `steps`."""
     warmup = int(options.warmup) if options.warmup >= 1 else round(options.warmup * steps)
-    if options.schedule == "slanted_triangular":
-        return lambda step: slanted_triangular(step, steps, warmup)
-    idle = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0)
-    scheduler = get_scheduler(options.schedule, idle, num_warmup_steps=warmup, num_training_steps=steps)
-    return scheduler.lr_lambdas[0]  # type: ignore[attr-defined]
-
-
-def slanted_triangular(step: int, steps: int, warmup: int, ratio: float = 32) -> float:
-    """From 1 / ratio up to 1 in `warmup` of `steps` steps, and down again (ULMFiT, arXiv:1801.06146, equation 3).
-
-    Where we differ: the way down ends with the last step also where the way up is no whole share of the steps.
-    """
-    p = step / warmup if step < warmup else 1 - (step - warmup) / max(1, steps - warmup)
-    return (1 + p * (ratio - 1)) / ratio
+    return lambda step: SCHEDULES[options.schedule](step, steps, warmup)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> dict[str, float]:
