@@ -128,6 +128,7 @@ class Session:
         checkpoint.load_weights(self.model, built.learning.ever, state.best_weights)
         began = time.perf_counter()
         split = "validation" if self.job.splits.test is None else "test"
+        built.reuse.leave()
         self._enter(built.learning.at(state))
         final = self._score(split)  # the test split is looked at here, once, with the model that validation has chosen
         evaluate_seconds = state.evaluate_seconds + time.perf_counter() - began

@@ -79,6 +79,7 @@ class Reuse:
         self.reasons, self.store, self.hardware, self.keys = reasons, store, hardware, keys
         self._phase: Phase | None = None
         self._cut: Cut | None = None
+        self._may_have_moved = False  # what lies below the cut, in an earlier phase
         self._shelves: dict[Cut, Shelf] = {}
         self._spare: dict[int, torch.Tensor] = {}
 
@@ -123,13 +124,13 @@ class Reuse:
         `train_rows`: the training examples that will be seen, when they are not all. `between` is called before each
         batch and may raise; `tell` hears how many of how many examples are done, and the seconds. Returns a warning.
         """
+        if phase is self._phase:
+            return ""
         cut, phases = self.cuts[phase], self.learning.phases
         number = next(i for i, other in enumerate(phases) if other is phase)
         learned = frozenset[str]().union(*(before.learns for before in phases[:number]))
-        may_have_moved = cut is not None and not learned.isdisjoint(self.trunk.below(cut))
-        if phase is self._phase and not may_have_moved:
-            return ""
-        if may_have_moved:
+        self._may_have_moved = cut is not None and not learned.isdisjoint(self.trunk.below(cut))
+        if self._may_have_moved:
             self.keys.forget(learned)
             self._shelves.clear()
         self._spare.clear()
@@ -146,6 +147,11 @@ class Reuse:
             return self._fill(sorted(cuts), rows, between, tell)
         except MachineFault as problem:
             return f"{problem}\n  What is not stored is computed anew each time"
+
+    def leave(self) -> None:
+        """The weights have changed otherwise than by training in this phase: those of another phase are put in."""
+        if self._may_have_moved:
+            self._phase = None
 
     # -- states of a batch
 
