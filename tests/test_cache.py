@@ -86,13 +86,15 @@ def test_its_folder(monkeypatch, tmp_path):
 
 
 MANY = """
+from contextlib import suppress
 import numpy as np
 from tl_run import cache
 for i in range(60):
     found = cache.arrays("kind", f"key-{i % 3}", lambda: {"a": np.full(2000, i % 3)})
     assert (found["a"] == i % 3).all() and len(found["a"]) == 2000
     if i % 7 == 0:
-        cache.durable.remove_folder(cache.folder() / "kind" / f"key-{i % 3}")
+        with suppress(OSError):  # the other process was faster
+            cache.durable.remove_folder(cache.folder() / "kind" / f"key-{i % 3}")
 print("good")
 """
 
