@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -36,18 +36,33 @@ def arrays(kind: str, key: str, make: Callable[[], dict[str, np.ndarray]]) -> di
     with contextlib.suppress(MachineFault, OSError):
         entry.parent.mkdir(parents=True, exist_ok=True)
         durable.write_folder(entry, {"arrays.safetensors": lambda path: save_file(made, path)}, {})
-        _bound(entry.parent)
+        durable.clean(entry.parent)
+        evict((path for path in entry.parent.iterdir() if not path.name.startswith(".")), MAX_BYTES)
     return made
 
 
-def _bound(parent: Path) -> None:
-    """Remove the entries unused for longest until the rest fits."""
-    durable.clean(parent)
-    entries = [(path.stat().st_mtime, path) for path in parent.iterdir() if not path.name.startswith(".")]
-    sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for _, path in entries}
-    total = sum(sizes.values())
-    for _, path in sorted(entries):
-        if total <= MAX_BYTES:
-            return
-        durable.remove_folder(path)
-        total -= sizes[path]
+def evict(folders: Iterable[Path], max_bytes: int, keep: Collection[Path] = ()) -> int:
+    """Remove what was unused for longest until the rest takes no more than `max_bytes`; returns what the rest takes.
+
+    Another process may remove or use any of them in the meantime.
+    """
+    found = []
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            found.append((folder.stat().st_mtime, _size(folder), folder))
+    total = sum(size for _, size, _ in found)
+    for _, size, folder in sorted(found):
+        if total > max_bytes and folder not in keep:
+            with contextlib.suppress(OSError, MachineFault):
+                durable.remove_folder(folder)
+                total -= size
+    return total
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.stat(os.path.join(parent, name)).st_size
+    return total

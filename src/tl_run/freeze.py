@@ -68,11 +68,6 @@ def _set_mode(module: nn.Module, parent: bool) -> None:
         _set_mode(child, module.training)
 
 
-def stays(model: nn.Module, ever: frozenset[str]) -> dict[str, torch.Tensor]:
-    """The parameters that must not move in this run."""
-    return {name: parameter for name, parameter in model.named_parameters() if name not in ever}
-
-
 def moves(model: nn.Module, ever: frozenset[str]) -> dict[str, torch.Tensor]:
     """What may move: parameters that learn, and floating-point buffers (running statistics)."""
     state = model.state_dict(keep_vars=True)

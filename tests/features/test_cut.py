@@ -44,7 +44,7 @@ def texts() -> dict[str, torch.Tensor]:
 
 def trunk_of(model: Any) -> Trunk:
     new = {name for name, _ in model.named_parameters() if "classifier" in name or "score" in name}
-    return Trunk(model, anatomy(model, new))
+    return Trunk(model, anatomy(model, new), texts())
 
 
 def phase(trunk: Trunk, **options: Any) -> frozenset[str]:
@@ -58,7 +58,7 @@ def phase(trunk: Trunk, **options: Any) -> frozenset[str]:
 def test_from_the_cut_on_it_is_the_same_model(family, layers, tmp_path):
     trunk = trunk_of(load(family, tmp_path))
     inputs, learns = texts(), phase(trunk, name="bottom", layers=layers)
-    cut, why = trunk.find(learns, inputs)
+    cut, why = trunk.find(learns)
     assert cut == Cut(layers), why
     with torch.no_grad(), trunk.evaluating():
         whole = trunk.model(**inputs).logits
@@ -73,7 +73,7 @@ def test_from_the_cut_on_it_is_the_same_model(family, layers, tmp_path):
 def test_of_a_frozen_trunk_only_what_the_head_reads_is_kept(family, tmp_path):
     trunk = trunk_of(load(family, tmp_path))
     inputs, learns = texts(), phase(trunk, name="trunk")
-    cut, why = trunk.find(learns, inputs)
+    cut, why = trunk.find(learns)
     assert cut == Cut(3, READINGS[family]), why
     with torch.no_grad():
         states = trunk.run(inputs, [cut])[cut]
@@ -88,7 +88,7 @@ def test_of_a_frozen_trunk_only_what_the_head_reads_is_kept(family, tmp_path):
 def test_a_higher_cut_is_reached_from_a_lower_one_with_the_same_bits(family, tmp_path):
     trunk = trunk_of(load(family, tmp_path))
     inputs = texts()
-    trunk.find(phase(trunk, name="trunk"), inputs)
+    trunk.find(phase(trunk, name="trunk"))
     top = Cut(3, READINGS[family])
     with torch.no_grad(), trunk.evaluating():
         direct = trunk.run(inputs, [Cut(1), Cut(2), top])
@@ -101,7 +101,7 @@ def test_a_higher_cut_is_reached_from_a_lower_one_with_the_same_bits(family, tmp
 def test_the_gradient_above_the_cut_is_that_of_the_whole_model(tmp_path):
     trunk = trunk_of(load("bert", tmp_path))
     inputs = texts()
-    cut, _ = trunk.find(phase(trunk, name="bottom", layers=2), inputs)
+    cut, _ = trunk.find(phase(trunk, name="bottom", layers=2))
     assert cut
 
     def gradients(inputs: Any) -> dict[str, torch.Tensor]:
@@ -132,7 +132,7 @@ def test_the_gradient_above_the_cut_is_that_of_the_whole_model(tmp_path):
 )
 def test_where_nothing_can_be_kept_it_says_why(options, reason, tmp_path):
     trunk = trunk_of(load("bert", tmp_path))
-    cut, why = trunk.find(phase(trunk, **options), texts())
+    cut, why = trunk.find(phase(trunk, **options))
     assert cut is None
     assert reason in why
 
@@ -141,7 +141,7 @@ def test_dropout_below_the_cut_is_found(tmp_path):
     trunk = trunk_of(load("bert", tmp_path))
     learns = phase(trunk, name="bottom", layers=2)
     trunk.model.bert.encoder.layer[0].train()
-    cut, why = trunk.find(learns, texts())
+    cut, why = trunk.find(learns)
     assert cut is None
     assert "dropout" in why
 
@@ -152,7 +152,7 @@ def test_something_that_learns_below_the_cut_is_found(tmp_path):
     learns = phase(trunk, name="bottom", layers=2)
     tied = nn.Parameter(torch.zeros(16))  # outside the layers, and read in one of them
     model.bert.encoder.layer[0].register_forward_hook(lambda module, args, output: output + tied)
-    cut, why = trunk.find(learns, texts())
+    cut, why = trunk.find(learns)
     assert cut is None
     assert "something that learns" in why
 
@@ -168,6 +168,6 @@ def test_layers_that_are_run_twice_are_no_plain_stack(tmp_path):
     )
     torch.manual_seed(0)
     trunk = trunk_of(transformers.AlbertForSequenceClassification(config).eval())
-    cut, why = trunk.find(phase(trunk, name="bottom", layers=1), texts())
+    cut, why = trunk.find(phase(trunk, name="bottom", layers=1))
     assert cut is None
     assert "not a plain stack" in why

@@ -170,8 +170,8 @@ def test_the_bits_of_a_state_are_its_own(family, precision, threads, tmp_path):
     for seed in range(2):  # as full as they get, and nearly empty
         order = np.random.default_rng(seed).permutation(len(these))
         for part in np.array_split(order, 1 if seed == 0 else 8):
-            for batch in found.examples.batches(part):
-                for cut, states in found._compute(cuts, batch).items():
+            for batch in found.states.examples.batches(part):
+                for cut, states in found.states.compute(cuts, batch).items():
                     for row, state in zip(batch, states, strict=True):
                         direct.setdefault((cut, *these[row]), []).append(state)
     assert len(direct) == 3 * len({tuple(text) for text in these})
@@ -180,7 +180,7 @@ def test_the_bits_of_a_state_are_its_own(family, precision, threads, tmp_path):
         assert all(torch.equal(state, states[0]) for state in states), name[0]
     stored = reuse(model, {"train": encoded(*reversed(these), types=types)}, tmp_path / "some", "auto", precision)
     for row, text in enumerate(reversed(these)):
-        assert torch.equal(stored._take(top, [row])[0], direct[(top, *text)][0])
+        assert torch.equal(stored.states.take(top, [row])[0], direct[(top, *text)][0])
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
@@ -190,14 +190,14 @@ def test_a_higher_state_has_the_same_bits_from_a_lower_one(family, threads, tmp_
     found = reuse(model, {"train": these}, tmp_path, "auto")
     top = found.cuts[found.learning.phases[0]]
     assert top
-    batches = found.examples.batches(np.arange(60))
-    direct = [found._compute([Cut(2), top], batch) for batch in batches]
-    shelf = found._shelf(Cut(1))
+    batches = found.states.examples.batches(np.arange(60))
+    direct = [found.states.compute([Cut(2), top], batch) for batch in batches]
+    shelf = found.states.shelf(Cut(1))
     for batch in batches:
-        made = found._compute([Cut(1)], batch)[Cut(1)]
-        shelf.put({found.examples.hashes[row]: state for row, state in zip(batch, made, strict=True)})
+        made = found.states.compute([Cut(1)], batch)[Cut(1)]
+        shelf.put({found.states.examples.hashes[row]: state for row, state in zip(batch, made, strict=True)})
     for batch, states in zip(batches, direct, strict=True):
-        assert found._below([Cut(2), top], batch) == Cut(1)
-        again = found._compute([Cut(2), top], batch)
+        assert found.states._below([Cut(2), top], batch) == Cut(1)
+        again = found.states.compute([Cut(2), top], batch)
         for cut in (Cut(2), top):
             assert all(torch.equal(a, b) for a, b in zip(again[cut], states[cut], strict=True))

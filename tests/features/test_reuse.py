@@ -26,6 +26,7 @@ from tl_run.features import examples as examples_module
 from tl_run.features.cut import Cut, Trunk
 from tl_run.features.key import Keys
 from tl_run.features.reuse import Reuse
+from tl_run.features.states import States
 from tl_run.hardware import Hardware
 
 TlRun = Callable[..., int]
@@ -74,13 +75,13 @@ def command(models: Callable[[str], Path], data: list[str]) -> Callable[..., lis
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Rows whose states were computed."""
     found: list[int] = []
-    compute = Reuse._compute
+    compute = States.compute
 
-    def spy(self: Reuse, cuts: list[Cut], rows: list[int]) -> dict[Cut, list[torch.Tensor]]:
+    def spy(self: States, cuts: list[Cut], rows: list[int]) -> dict[Cut, list[torch.Tensor]]:
         found.extend(rows)
         return compute(self, cuts, rows)
 
-    monkeypatch.setattr(Reuse, "_compute", spy)
+    monkeypatch.setattr(States, "compute", spy)
     return found
 
 
@@ -197,19 +198,38 @@ def test_a_deeper_cut_starts_from_a_shallower_one(precision, command, tl_run, be
     assert left("off") == left("3")
 
 
+def test_every_layers_states_do_not_start_from_a_cut_above_some_of_them(command, tl_run):
+    """Below such a cut the stored state stands in for what each layer gives, which a head of ours may read."""
+    head = ["model.head=linear", "model.pooling=mean", "training.epochs=1"]
+    assert tl_run(*command(*head, "freeze=bottom", "freeze.layers=2", "hydra.run.dir=below")) == 0
+    probe = ["model.head=layer", "model.head_layer=1", "model.pooling=mean", "freeze=trunk", "training.epochs=1"]
+    for mode in ("off", "auto"):
+        assert tl_run(*command(*probe, f"features.mode={mode}", f"hydra.run.dir={mode}")) == 0
+    assert left("off") == left("auto")
+
+
+def test_token_states_are_shared_between_heads(command, tl_run, computed):
+    frozen = ["freeze=bottom", "freeze.layers=2", "training.epochs=1"]
+    assert tl_run(*command("model.head=linear", "model.pooling=mean", *frozen, "hydra.run.dir=mean")) == 0
+    computed.clear()
+    assert tl_run(*command("model.head=mlp", "model.pooling=max", *frozen, "hydra.run.dir=max")) == 0
+    assert tl_run(*command(*frozen, "hydra.run.dir=stock")) == 0
+    assert computed == []
+
+
 @pytest.mark.parametrize("mode", ["auto", "off"])
 def test_a_batch_may_hold_an_example_twice(mode, tmp_path):
     found = reuse(assembled(tmp_path), tmp_path / "states", mode)
     found.enter(found.learning.phases[0])
     assert found._cut
-    one, other, again = found._take(found._cut, [3, 4, 3])
+    one, other, again = found.states.take(found._cut, [3, 4, 3])
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
 
 
 def test_whatever_decides_the_bits_is_in_the_key(tmp_path):
     parts = assembled(tmp_path)
-    found = reuse(parts, tmp_path / "states")
+    found = reuse(parts, tmp_path / "states").states
     cuts = [Cut(1), Cut(2), *(Cut(2, reading) for reading in ("first", "last", "pooled", "layers"))]
 
     def keys() -> list[str]:
@@ -256,8 +276,8 @@ def test_a_part_fits(frozen, command, tl_run, computed, capsys):
 
 def test_the_numbers_of_what_does_not_fit_are_those_of_the_option(monkeypatch, tmp_path):
     found = reuse(assembled(tmp_path), tmp_path / "states", max_gb=2.0)
-    monkeypatch.setattr(Reuse, "_bytes", lambda self, cut, rows: len(rows) * 2**30 // 4)
-    warning = found._that_fits([Cut(1)], torch.arange(40).numpy())[1]
+    monkeypatch.setattr(States, "bytes", lambda self, cut, rows: len(rows) * 2**30 // 4)
+    warning = found.states._that_fits([Cut(1)], torch.arange(40).numpy())[1]
     assert warning.startswith(
         "features.max_gb: 10.00 GB are needed and 2.00 are free, so 8 of 40 examples are stored"
     ), warning
@@ -449,7 +469,7 @@ def fill_in_a_child(found: Reuse, log: Path, dies_after: int = 0) -> int:
     """A process that fills the store; what it computes goes to the log, a batch a line."""
     if child := os.fork():
         return child
-    code, compute, count = 1, found._compute, itertools.count(1)
+    code, compute, count = 1, found.states.compute, itertools.count(1)
 
     def logged(cuts: list[Cut], rows: list[int]) -> dict[Cut, list[torch.Tensor]]:
         with open(log, "a") as file:
@@ -460,7 +480,7 @@ def fill_in_a_child(found: Reuse, log: Path, dies_after: int = 0) -> int:
         return compute(cuts, rows)
 
     try:
-        found._compute = logged  # type: ignore[method-assign]
+        found.states.compute = logged  # type: ignore[method-assign]
         code = 0 if found.enter(found.learning.phases[0]) == "" else 2
     finally:
         os._exit(code)
@@ -474,12 +494,12 @@ def test_two_processes_fill_one_shelf_together(tmp_path):
     assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
     lines = log.read_text().splitlines()
     assert len(lines) == len({*lines}) > 10  # each piece once
-    shelf = reuse(parts, tmp_path / "states")._shelf(found.cuts[found.learning.phases[0]])
-    assert all(example in shelf for example in found.examples.hashes)
+    shelf = reuse(parts, tmp_path / "states").states.shelf(found.cuts[found.learning.phases[0]])
+    assert all(example in shelf for example in found.states.examples.hashes)
     alone = reuse(parts, tmp_path / "alone")
     alone.enter(alone.learning.phases[0])
-    for example in found.examples.hashes:
-        assert torch.equal(shelf[example], alone._shelf(alone._cut)[example])
+    for example in found.states.examples.hashes:
+        assert torch.equal(shelf[example], alone.states.shelf(alone._cut)[example])
 
 
 @pytest.mark.usefixtures("many_pieces")
@@ -494,5 +514,5 @@ def test_a_killed_process_blocks_no_other(tmp_path):
     assert codes == [-signal.SIGKILL, 0]
     lines = log.read_text().splitlines()
     assert len(lines) - len({*lines}) <= 1  # at most what it was at, when it died
-    shelf = reuse(parts, tmp_path / "states")._shelf(found.cuts[found.learning.phases[0]])
-    assert all(example in shelf for example in found.examples.hashes)
+    shelf = reuse(parts, tmp_path / "states").states.shelf(found.cuts[found.learning.phases[0]])
+    assert all(example in shelf for example in found.states.examples.hashes)

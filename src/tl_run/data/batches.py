@@ -1,8 +1,12 @@
 """Which examples a step sees: a function of seed and step alone, so that resuming needs no generator's state."""
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any, TypeVar, cast
 
 import numpy as np
+
+Items = TypeVar("Items", bound=Sequence[Any] | np.ndarray)
 
 WINDOW = 50  # batches that are sorted by length together: little padding, and order stays random at large
 
@@ -33,9 +37,9 @@ class Stream:
         return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def cut(indices: np.ndarray, size: int) -> list[np.ndarray]:
-    """A batch in micro-batches of `size`, the last one possibly shorter."""
-    return [indices[i : i + size] for i in range(0, len(indices), size)]
+def cut(items: Items, size: int) -> list[Items]:
+    """Parts of `size`, the last one possibly shorter."""
+    return [cast(Items, items[i : i + size]) for i in range(0, len(items), size)]
 
 
 def by_length(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:

@@ -7,6 +7,7 @@ on, or the whole trunk is answered for when the head reads one row of a text.
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -34,12 +35,13 @@ class Cut:
 class Trunk:
     """A model that can be run up to a cut and from a cut on; unchanged in between."""
 
-    def __init__(self, model: Any, anatomy: Anatomy) -> None:
-        self.model, self.anatomy, self.base = model, anatomy, model.base_model
+    def __init__(self, model: Any, anatomy: Anatomy, inputs: Inputs) -> None:
+        """`inputs`: a few padded examples, on which a cut is proved."""
+        self.model, self.anatomy, self.base, self.inputs = model, anatomy, model.base_model, inputs
         self.layers: list[nn.Module] = list(model.get_submodule(anatomy.path)) if anatomy.path else []
 
-    def find(self, learns: Collection[str], inputs: Inputs) -> tuple[Cut | None, str]:
-        """The highest cut below all that learns, or None and why; proved on `inputs`, a few padded examples."""
+    def find(self, learns: Collection[str]) -> tuple[Cut | None, str]:
+        """The highest cut below all that learns, or None and why."""
         parts = self.anatomy
         if any(name in learns for name in parts.embeddings):
             return None, "the embeddings learn"
@@ -49,12 +51,12 @@ class Trunk:
         if not self.layers and not whole:
             return None, f"a {type(self.model).__name__} is not one stack of layers"
         with torch.random.fork_rng(devices=[]):
-            cut = Cut(count, self._reading(inputs) if whole else "tokens")
+            cut = Cut(count, self._read_of_it if whole else "tokens")
             if cut.reading == "tokens":
                 cut = Cut(min(count, *self.model.layers) if isinstance(self.model, Headed) else count)
             if not cut.layers:
                 return None, "the lowest layer learns" if not count else "the head reads the lowest states"
-            return (None, problem) if (problem := self._problem(cut, inputs)) else (cut, "")
+            return (None, problem) if (problem := self._problem(cut)) else (cut, "")
 
     def below(self, cut: Cut) -> list[str]:
         """The names of the parameters below a cut."""
@@ -69,7 +71,7 @@ class Trunk:
     @property
     def hidden(self) -> int:
         """Numbers in a state."""
-        return self._hidden
+        return self._seen.output.last_hidden_state.shape[-1]
 
     def run(
         self, inputs: Inputs, cuts: Collection[Cut], below: Cut | None = None, states: torch.Tensor | None = None
@@ -130,7 +132,7 @@ class Trunk:
             return
         below = self.layers[: cut.layers]
         for layer in below:
-            shape = self._shapes[layer]
+            shape = self._seen.shapes[layer]
             layer.forward = lambda *_, shape=shape, **__: shape(states)  # type: ignore[method-assign]
         try:
             yield
@@ -138,12 +140,36 @@ class Trunk:
             for layer in below:
                 del layer.forward
 
-    def _reading(self, inputs: Inputs) -> str:
-        """What the head reads of the trunk's output, found from the gradient that comes back to it."""
+    @cached_property
+    def _seen(self) -> "_Seen":
+        """What the whole model makes of the inputs."""
+        shapes: dict[nn.Module, Any] = {}
+
+        def look(module: nn.Module, args: Any, output: Any) -> None:
+            if not isinstance(output, tuple):
+                shapes[module] = lambda states: states
+            elif all(part is None for part in output[1:]):
+                rest = output[1:]
+                shapes[module] = lambda states: (states, *rest)
+            else:
+                shapes[module] = None
+
+        hooks = [layer.register_forward_hook(look) for layer in self.layers]
+        try:
+            with torch.no_grad(), self.evaluating():
+                output = self.base(**self.inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        with torch.no_grad(), self.evaluating():
+            return _Seen(output, shapes, self.model(**self.inputs).logits)
+
+    @cached_property
+    def _read_of_it(self) -> str:
+        """What the head reads of the whole trunk's output, found from the gradient that comes back to it."""
         if isinstance(self.model, Headed):
             return "layers" if self.model.pooling in POOLINGS else "tokens"
-        with torch.no_grad(), self.evaluating():
-            self._template = output = self.base(**inputs)
+        inputs, output = self.inputs, self._seen.output
         leaves = {name: value.detach().requires_grad_() for name, value in output.items() if torch.is_tensor(value)}
         with torch.enable_grad(), self.evaluating(), _forward(self.base, lambda *_, **__: type(output)(**leaves)):
             logits = self.model(**inputs).logits
@@ -173,53 +199,37 @@ class Trunk:
 
     def _output(self, reading: str, states: torch.Tensor) -> Any:
         """What the trunk would return for one-token texts with these states."""
+        kind = type(self._seen.output)
         if reading == "layers":
-            return type(self._template)(last_hidden_state=states[:, -1:], hidden_states=states.split(1, dim=1))
-        pooled = {"pooler_output": states[:, 0]} if reading == "pooled" else {}
-        return type(self._template)(last_hidden_state=states, **pooled)
+            return kind(last_hidden_state=states[:, -1:], hidden_states=states.split(1, dim=1))
+        return kind(last_hidden_state=states, **({"pooler_output": states[:, 0]} if reading == "pooled" else {}))
 
-    def _problem(self, cut: Cut, inputs: Inputs) -> str | None:
+    def _problem(self, cut: Cut) -> str | None:
         """Why the model cannot be cut there: something learns or is drawn below, or the rest does not follow."""
-        self._shapes = self._find_shapes(inputs)
-        if any(shape is None for shape in self._shapes.values()):
+        if None in self._seen.shapes.values():
             return f"a {type(self.layers[0]).__name__} returns more than states"
         with torch.enable_grad():
-            now = self.run(inputs, [cut])[cut]
+            now = self.run(self.inputs, [cut])[cut]
         if now.requires_grad:
             return "what lies below depends on something that learns"
         with torch.no_grad(), self.evaluating():
-            states = self.run(inputs, [cut])[cut]
-            self._hidden = states.shape[-1]
+            states = self.run(self.inputs, [cut])[cut]
             if not torch.equal(now, states):
                 return "dropout is drawn below the frozen layers"
-            plain = self.model(**inputs).logits
-            with self.above(cut, states, inputs) as rest:
+            with self.above(cut, states, self.inputs) as rest:
                 again = self.model(**rest).logits
+        plain = self._seen.logits
         if not torch.allclose(plain, again, rtol=1e-4, atol=1e-4 * float(plain.abs().max())):
             return f"a {type(self.model).__name__} is not a plain stack of layers"
         return None
 
-    def _find_shapes(self, inputs: Inputs) -> dict[nn.Module, Any]:
-        """For each layer how its output is made from states: alone, or first in a tuple of nothing else."""
-        shapes: dict[nn.Module, Any] = {}
 
-        def look(module: nn.Module, args: Any, output: Any) -> None:
-            if not isinstance(output, tuple):
-                shapes[module] = lambda states: states
-            elif all(part is None for part in output[1:]):
-                rest = output[1:]
-                shapes[module] = lambda states: (states, *rest)
-            else:
-                shapes[module] = None
-
-        hooks = [layer.register_forward_hook(look) for layer in self.layers]
-        try:
-            with torch.no_grad(), self.evaluating():
-                self._template = self.base(**inputs)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return shapes
+@dataclass(frozen=True)
+class _Seen:
+    output: Any  # of the trunk, as transformers types it
+    shapes: Mapping[nn.Module, Any]
+    """For each layer how its output is made from states (alone, or first in a tuple of nothing else), or None."""
+    logits: torch.Tensor
 
 
 class _Reached(Exception):  # no error: the states are taken, the layers above need not run

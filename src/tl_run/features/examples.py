@@ -8,10 +8,10 @@ on the shape of the whole product, but neither on its neighbours nor on its plac
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
+from tl_run.data.batches import cut
 from tl_run.data.encoded import Encoded
 
 STEP = 4  # widths are multiples of it: smaller is less padding, and more shapes
@@ -55,12 +55,12 @@ class Examples:
         return [
             part
             for group in np.unique(groups)
-            for part in _cut(rows[groups == group].tolist(), self.batch_size(rows[groups == group][0]))
+            for part in cut(rows[groups == group].tolist(), self.batch_size(rows[groups == group][0]))
         ]
 
     def pieces(self, rows: np.ndarray) -> Iterator[list[list[int]]]:
         """Batches that are stored together."""
-        yield from _cut(self.batches(rows), PIECE)
+        yield from cut(self.batches(rows), PIECE)
 
     def arrays(self, rows: list[int]) -> dict[str, np.ndarray]:
         """A batch in its full shape: where rows are wanting, the first one is repeated."""
@@ -84,7 +84,3 @@ class Examples:
                 digest.update(column[offsets[i] : offsets[i + 1]].tobytes())
             hashes.append(digest.digest())
         return hashes
-
-
-def _cut(items: list[Any], size: int) -> list[list[Any]]:
-    return [items[i : i + size] for i in range(0, len(items), size)]

@@ -13,7 +13,7 @@ from tl_run.features.cut import Cut, Trunk
 from tl_run.features.examples import STEP
 from tl_run.hardware import Hardware
 
-FORMAT = 1  # raise when stored states change meaning
+FORMAT = 2  # raise when stored states change meaning
 # Of the config what no layer below the head reads.
 NOT_BELOW = {"id2label", "label2id", "problem_type", "_name_or_path", "architectures", "transformers_version", "dtype"}
 
@@ -46,7 +46,11 @@ class Keys:
             "attention": config._attn_implementation,
             "config": {key: value for key, value in config.to_dict().items() if key not in NOT_BELOW},
             "weights": {name.removeprefix(f"{trunk.anatomy.base}."): self._prints[name] for name in names},
-            "cut": [cut.layers, cut.reading, getattr(trunk.model, "pooling", None)],
+            "cut": [
+                cut.layers,
+                cut.reading,
+                getattr(trunk.model, "pooling", None) if cut.reading == "layers" else None,
+            ],
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from tl_run import durable, manifest
+from tl_run import cache, durable, manifest
 from tl_run.errors import BadCheckpoint, MachineFault
 from tl_run.lock import InUse, Lock
 
@@ -126,12 +126,12 @@ class Store:
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder, self.max_bytes = folder, max_bytes
-        self._open: set[str] = set()
+        self._open: set[Path] = set()
 
     def shelf(self, key: str) -> Shelf:
         """The shelf of this key, perhaps empty."""
-        self._open.add(key)
         path = self.folder / key
+        self._open.add(path)
         with contextlib.suppress(OSError):
             os.utime(path)
             durable.clean(path)
@@ -140,35 +140,10 @@ class Store:
     def room(self, needed: int) -> int:
         """How many of the bytes that are needed there is room for, after removing shelves that nobody here uses."""
         durable.clean(self.folder)
-        shelves = self._shelves()
-        free = self.max_bytes - sum(size for _, size, _ in shelves)
-        for _, size, path in sorted(shelves):
-            if free >= needed:
-                break
-            if path.name not in self._open:
-                with contextlib.suppress(OSError, MachineFault):
-                    durable.remove_folder(path)
-                    free += size
-        return max(0, min(free, needed))
-
-    def _shelves(self) -> list[tuple[float, int, Path]]:
-        """When each was last used, its bytes, and where it is; the folder may hold other things, which are not ours."""
-        found = []
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if KEY.fullmatch(path.name):
-                with contextlib.suppress(OSError):  # another process may be removing it
-                    found.append((path.stat().st_mtime, _size(path), path))
-        return found
+        shelves = [path for path in self.folder.iterdir() if KEY.fullmatch(path.name)] if self.folder.is_dir() else []
+        taken = cache.evict(shelves, self.max_bytes - needed, keep=self._open)
+        return max(0, min(self.max_bytes - taken, needed))
 
 
 def _name(examples: Sequence[bytes] | Mapping[bytes, torch.Tensor]) -> str:
     return hashlib.sha256(b"".join(examples)).hexdigest()[:32]
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for parent, _, names in os.walk(folder):  # it passes over what goes in the meantime
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.stat(os.path.join(parent, name)).st_size
-    return total
