@@ -276,7 +276,7 @@ def test_a_part_fits(frozen, command, tl_run, computed, capsys):
 
 def test_the_numbers_of_what_does_not_fit_are_those_of_the_option(monkeypatch, tmp_path):
     found = reuse(assembled(tmp_path), tmp_path / "states", max_gb=2.0)
-    monkeypatch.setattr(States, "bytes", lambda self, cut, rows: len(rows) * 2**30 // 4)
+    monkeypatch.setattr(States, "size", lambda self, cut, rows: len(rows) * 2**30 // 4)
     warning = found.states._that_fits([Cut(1)], torch.arange(40).numpy())[1]
     assert warning.startswith(
         "features.max_gb: 10.00 GB are needed and 2.00 are free, so 8 of 40 examples are stored"

@@ -78,7 +78,7 @@ class Reuse:
         states, examples = self.states, self.states.examples
         if states.store is None:
             return f"{where}, computed anew each time (features.mode=off)"
-        megabytes = sum(states.bytes(cut, np.arange(len(examples))) for cut in cuts) / 2**20
+        megabytes = sum(states.size(cut, np.arange(len(examples))) for cut in cuts) / 2**20
         there = sum(all(example in states.shelf(cut) for cut in cuts) for example in examples.hashes)
         return f"{where}: {megabytes:,.1f} MB, {there:,} of {len(examples):,} examples stored already"
 

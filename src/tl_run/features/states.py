@@ -44,7 +44,7 @@ class States:
             self.shelves[cut] = self.store.shelf(self.keys.of(cut))
         return self.shelves[cut]
 
-    def bytes(self, cut: Cut, rows: np.ndarray) -> int:
+    def size(self, cut: Cut, rows: np.ndarray) -> int:
         """Bytes that these rows take at the cut, with their hashes and offsets."""
         tokens = cut.reading == "tokens"
         count = int(self.examples.lengths[rows].sum()) if tokens else len(rows) * self.trunk.rows(cut)
@@ -152,10 +152,10 @@ class States:
     def _that_fits(self, cuts: list[Cut], rows: np.ndarray) -> tuple[np.ndarray, str]:
         """The first of these rows, as many as there is room for, and a warning when that is not all."""
         assert self.store is not None
-        needed = sum(self.bytes(cut, rows) for cut in cuts)
+        needed = sum(self.size(cut, rows) for cut in cuts)
         if not needed or (room := self.store.room(needed)) >= needed:
             return rows, ""
-        sizes = np.cumsum([sum(self.bytes(cut, rows[i : i + 1]) for cut in cuts) for i in range(len(rows))])
+        sizes = np.cumsum([sum(self.size(cut, rows[i : i + 1]) for cut in cuts) for i in range(len(rows))])
         kept = rows[: int(np.searchsorted(sizes, room, side="right"))]
         return kept, (
             f"features.max_gb: {needed / 2**30:.2f} GB are needed and {room / 2**30:.2f} are free, so {len(kept):,} of "
