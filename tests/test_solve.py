@@ -22,7 +22,7 @@ from tl_run import solve as solving
 from tl_run.config.options import SOLVED
 from tl_run.errors import BadInput
 from tl_run.evaluation import Evaluation
-from tl_run.features.reuse import Reuse
+from tl_run.features.states import States
 from tl_run.solve import GRID, SOLVERS, require_every_label, solve
 from tl_run.training import Record
 
@@ -220,7 +220,7 @@ def test_interrupted_while_features_are_read(
     command += ["training.eval_batch_size=8"]
     assert tl_run(*command, "hydra.run.dir=whole") == 0
 
-    whole = Reuse._compute
+    whole = States.compute
 
     def stopped(*given: Any) -> Any:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -228,7 +228,7 @@ def test_interrupted_while_features_are_read(
 
     with monkeypatch.context() as patch:
         patch.setenv("TL_RUN_CACHE", str(tmp_path / "cold"))
-        patch.setattr(Reuse, "_compute", stopped)
+        patch.setattr(States, "compute", stopped)
         assert tl_run(*command, "hydra.run.dir=run") == 75
     assert "interrupted by SIGTERM at step 0" in capsys.readouterr().err
     assert not Path("run/result.json").exists()
