@@ -54,15 +54,16 @@ def evaluate(
             between()
             batch = {name: t.to(hardware.device) for name, t in task.collate(encoded, indices, pad).items()}
             outputs = forward(model, encoded, indices, batch)
-            if (encoded.labels[indices] >= 0).all():
+            if encoded.labelled[indices].all():
                 part = task.loss(outputs, batch).item()
                 if not math.isfinite(part):
                     ids = [encoded.ids[i] for i in indices]
                     raise NonFinite.at("the loss is not a finite number in evaluation", ids)
                 loss += part
                 weight += task.weight(encoded, indices)
-            for i, prediction in zip(indices, task.decode(outputs), strict=True):
+            for i, prediction in zip(indices, task.decode(outputs, batch, model), strict=True):
                 predictions[i] = prediction
+    predictions = task.gather(predictions, encoded)
     if not weight:
         return Evaluation({}, {}, predictions)
     scores = {**task.metrics(predictions, encoded), "loss": loss / weight}

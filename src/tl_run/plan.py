@@ -22,6 +22,7 @@ def rows(built: Built, folder: Path) -> list[tuple[str, str]]:
     counts += f"{len(splits.test):,} test" if splits.test is not None else "no test"
     labels = job.task.labels
     shown = ", ".join(labels[:6]) + (f", ... ({len(labels)})" if len(labels) > 6 else "")
+    shown = f"labels {shown}; " if labels else ""
     o, t = options.optimizer, options.training
     warmup = f"{o.warmup:.0%} warmup" if o.warmup < 1 else f"{o.warmup:.0f} steps warmup"
     if o.schedule == "constant":  # transformers has constant_with_warmup for the other
@@ -37,7 +38,7 @@ def rows(built: Built, folder: Path) -> list[tuple[str, str]]:
         grid = ", ".join(f"{strength:g}" for strength in GRID)
         steps = [("solved", f"{options.model.head} by scikit-learn, C={grid}, the best by validation")]
     return [
-        ("task", f"{options.task.name}: {counts}; labels {shown}; best by {job.task.metric}"),
+        ("task", f"{options.task.name}: {counts}; {shown}best by {job.task.metric}"),
         (
             "model",
             f"{options.model.name}: {options.model.path}{f' at {commit[:8]}' if commit else ''}"
@@ -132,7 +133,7 @@ def hyperparameters(options: Run) -> dict[str, Any]:
         "training.epochs": options.training.epochs,
         "training.batch_size": options.training.batch_size,
         "task.limit": options.task.limit,
-        "task.shots": options.task.shots,
+        "task.shots": getattr(options.task, "shots", None),
         "task.max_length": options.task.max_length,
         "precision": options.hardware.precision,
     }

@@ -94,7 +94,7 @@ def _predictions(options: argparse.Namespace, stored: dict[str, Any], table: Tab
     from tl_run.hardware import prepare
 
     model, tokenizer = tl_run.load_model(options.run / "model")
-    kind.labels = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    kind.restore(model.config)
     wanted = argparse.Namespace(device=options.device, precision="fp32", threads="auto")
     hardware = prepare(wanted, sum(p.numel() for p in model.parameters()))
     encoded = kind.encode(examples, tokenizer)

@@ -36,14 +36,14 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     options = check.check(config)
     model_folder, dataset_folder, commits = find(options)
     kind = task.load(options.task)
-    tables = sources.read(options.task, dataset_folder)
+    tables = sources.read(options.task, dataset_folder, kind.readers)
     examples = kind.read(tables)
     made = splits.make(
         examples,
         kind.stratum,
         share=options.task.validation_share,
         split_seed=options.task.split_seed,
-        shots=options.task.shots,
+        shots=getattr(options.task, "shots", None),
         limit=options.task.limit,
         seed=options.seed,
     )

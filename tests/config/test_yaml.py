@@ -12,7 +12,7 @@ from tl_run import adapter, freeze, optimizer, task, transfer
 from tl_run.config import check, messages, options
 
 CHOICES = {
-    "task": "classification mnli nli paraphrase qnli reviews reviews-zh rte sentiment topic",
+    "task": "classification mnli nli paraphrase qnli regression reviews reviews-zh rte sentiment topic",
     "model": "bert-base bert-base-chinese custom distilbert electra-small gpt2 minilm roberta-base tiny "
     "xlm-roberta-base",
     "freeze": "all_but_bias all_but_norms bottom embeddings gradual none pattern schedule trunk",
@@ -78,8 +78,8 @@ def field_names(kind, data, path=""):
     for name, hint in get_type_hints(kind, include_extras=True).items():
         kinds = unwrapped(hint)
         if len(kinds) > 1:
-            tag = data[name]["name"]
-            kinds = [each for each in kinds if tag in get_args(get_type_hints(each)["name"])]
+            tag = "kind" if "kind" in data[name] else "name"
+            kinds = [each for each in kinds if data[name][tag] in get_args(get_type_hints(each)[tag])]
         names |= field_names(kinds[0], data[name], f"{path}{name}.") if kinds else {path + name}
     return names
 
@@ -101,7 +101,7 @@ def test_a_default_has_one_home():
     kinds = [
         kind
         for kind in vars(options).values()
-        if dataclasses.is_dataclass(kind) and kind.__module__ == options.__name__
+        if dataclasses.is_dataclass(kind) and kind.__module__.startswith(options.__name__)
     ]
     assert len(kinds) > 10
     for kind in kinds:
@@ -110,8 +110,9 @@ def test_a_default_has_one_home():
 
 
 def test_the_members_of_a_union_are_told_apart_by_their_name():
-    for union in (options.Freeze, options.Adapter, options.Optimizer):
-        names = [name for member in get_args(union) for name in get_args(get_type_hints(member)["name"])]
+    for union in (options.Task, options.Freeze, options.Adapter, options.Optimizer):
+        tag = "kind" if union is options.Task else "name"
+        names = [name for member in get_args(union) for name in get_args(get_type_hints(member)[tag])]
         assert len(names) == len(set(names))
     assert get_origin(get_type_hints(options.FreezeTrunk)["name"]) is Literal
 

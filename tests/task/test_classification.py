@@ -165,7 +165,7 @@ def test_the_loss_is_a_sum_of_negative_log_probabilities(dtype):
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(expected, rel=1e-5)
     assert made.weight(None, np.arange(12)) == 12
-    for row, probabilities in zip(exact, made.decode(SimpleNamespace(logits=logits)), strict=True):
+    for row, probabilities in zip(exact, made.decode(SimpleNamespace(logits=logits), {}, None), strict=True):
         np.testing.assert_allclose(probabilities, np.exp(row) / np.exp(row).sum(), rtol=1e-4)
 
 

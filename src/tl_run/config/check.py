@@ -43,13 +43,13 @@ def check(config: dict[str, Any]) -> Run:
         raise BadOption("task.dataset and task.train/validation/test exclude each other: type one of the two")
     if not task.dataset and not task.train:
         raise BadOption(
-            f"task={task.name} needs data: type task.train=<file> (CSV, TSV, JSONL, JSON, Parquet) "
-            "or task.dataset=<hub id or folder>; the columns are task.text and task.label"
+            f"task={task.name} needs data: type task.train=<file> (CSV, TSV, JSONL, JSON, Parquet) or "
+            f"task.dataset=<hub id or folder>; the columns are {', '.join(f'task.{role}' for role in task.columns)}"
         )
-    columns = [task.text, task.label, *filter(None, [task.text_pair, task.id])]
+    columns = [*task.columns.values()]
     if len(set(columns)) < len(columns):
-        raise BadOption(f"task.text, text_pair, label and id must be different columns, found {', '.join(columns)}")
-    if task.shots and task.limit:
+        raise BadOption(f"task.{', '.join(task.columns)} must be different columns, found {', '.join(columns)}")
+    if getattr(task, "shots", None) and task.limit:
         raise BadOption("task.shots and task.limit exclude each other: labelled examples per class, or in all")
     micro = run.training.micro_batch_size
     if micro != "auto" and micro > run.training.batch_size:
@@ -70,6 +70,10 @@ def check(config: dict[str, Any]) -> Run:
         if not run.adapter.targets:
             raise BadOption("adapter.targets: one or more of query, key, value, output, feed_forward are needed")
     _check_head(run.model, run.freeze.name)
+    if run.model.head != "stock" and not task.own_heads:
+        raise BadOption(f"model.head={run.model.head}: task={task.name} has a head of its own: type model.head=stock")
+    if run.model.head in SOLVED and task.kind != "classification":
+        raise BadOption(f"model.head={run.model.head} is for classes: type model.head=linear with task={task.name}")
     if run.model.head in SOLVED and run.hardware.compile:
         raise BadOption(f"hardware.compile does nothing with model.head={run.model.head}: type hardware.compile=false")
     warmup = run.optimizer.warmup

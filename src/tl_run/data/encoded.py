@@ -14,21 +14,48 @@ FORMAT = 2  # raise when the stored arrays change meaning
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """`columns[name][offsets[i]:offsets[i + 1]]` belongs to example i; all arrays are int64 or int32."""
+class Ragged:
+    """Rows of different lengths in one array: row i is `values[offsets[i]:offsets[i + 1]]`."""
 
-    offsets: np.ndarray  # (examples + 1,)
-    columns: dict[str, np.ndarray]  # each (tokens of all examples,)
-    ids: list[str]
-    labels: np.ndarray  # (examples,), -1 where there is none
+    offsets: np.ndarray  # (rows + 1,)
+    values: np.ndarray  # (items of all rows,)
+
+    def padded(self, indices: np.ndarray, fill: int, width: int | None = None) -> np.ndarray:
+        """Rows filled up to `width`, or the longest of them (at least 1): int64 (batch, width)."""
+        mask, flat = _places(self.offsets, indices, width)
+        array = np.full(mask.shape, fill, np.int64)
+        array[mask] = self.values[flat]
+        return array
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the model reads, a row for each time it reads: `columns[name][offsets[i]:offsets[i + 1]]` is of row i.
+
+    The labels are what the loss reads; where one for each row does not do, `targets` holds more.
+    """
+
+    offsets: np.ndarray  # (rows + 1,)
+    columns: dict[str, np.ndarray]  # each (tokens of all rows,), int64 or int32
+    ids: list[str]  # of the examples that the rows come from
+    labels: np.ndarray  # (rows, ...), -1 or NaN where there is none
+    targets: Ragged | None = None
+    examples: Sequence[Any] = ()
+    """What the rows were made of, for kinds whose scores need more than labels."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each example: (examples,)."""
+        """Tokens of each row: (rows,)."""
         return np.diff(self.offsets)
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Which rows have a label: bool (rows,)."""
+        first = self.labels.reshape(len(self.labels), -1)[:, 0]
+        return ~np.isnan(first) if first.dtype.kind == "f" else first >= 0
 
     @classmethod
     def of(
@@ -54,7 +81,8 @@ class Encoded:
             flat = {name: np.concatenate([np.asarray(v, np.int32) for v in rows]) for name, rows in lists.items()}
             return {"offsets": offsets, **flat}
 
-        arrays = cache.arrays("encoded", _key(texts, pairs, tokenizer, max_length), make)
+        settings = f"{max_length} {tokenizer.truncation_side}"
+        arrays = cache.arrays("encoded", key(tokenizer, settings, texts, pairs or ()), make)
         return cls(arrays.pop("offsets"), arrays, ids, labels)
 
     @classmethod
@@ -70,17 +98,22 @@ class Encoded:
 
     def padded(self, indices: np.ndarray, pad: Mapping[str, int], width: int | None = None) -> dict[str, np.ndarray]:
         """Rows padded to `width`, or the longest of them: int64 (batch, tokens) each, with `attention_mask`."""
-        starts, lengths = self.offsets[indices], self.lengths[indices]
-        # of an empty text a decoder's tokenizer makes no token at all
-        width = max(int(lengths.max()), 1) if width is None else width
-        mask = np.arange(width) < lengths[:, None]
-        flat = (starts[:, None] + np.arange(width))[mask]
+        mask, flat = _places(self.offsets, indices, width)
         batch = {}
         for name, values in self.columns.items():
             batch[name] = np.full(mask.shape, pad.get(name, 0), np.int64)
             batch[name][mask] = values[flat]
         batch["attention_mask"] = mask.astype(np.int64)
         return batch
+
+
+def _places(offsets: np.ndarray, indices: np.ndarray, width: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Where there is something in an array of these rows, (batch, width), and where it comes from."""
+    starts, lengths = offsets[indices], offsets[indices + 1] - offsets[indices]
+    # of an empty text a decoder's tokenizer makes no token at all
+    width = max(int(lengths.max()), 1) if width is None else width
+    mask = np.arange(width) < lengths[:, None]
+    return mask, (starts[:, None] + np.arange(width))[mask]
 
 
 def _forget(tokenizer: Any) -> None:
@@ -91,15 +124,16 @@ def _forget(tokenizer: Any) -> None:
         backend.no_padding()
 
 
-def _key(texts: Sequence[str], pairs: Sequence[str] | None, tokenizer: Any, max_length: int) -> str:
+def key(tokenizer: Any, settings: str, *columns: Sequence[str]) -> str:
+    """The hash of all that decides how these texts are encoded, for the cache."""
     digest = hashlib.sha256()
     _forget(tokenizer)
     # The backend's JSON is the whole of a fast tokenizer: vocabulary, normaliser, merges, template.
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)
     vocabulary = backend.to_str() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True) + repr(tokenizer)
-    for part in (f"{FORMAT} {max_length} {tokenizer.truncation_side} {tokenizer.model_input_names}", vocabulary):
+    for part in (f"{FORMAT} {settings} {tokenizer.model_input_names}", vocabulary):
         digest.update(hashlib.sha256(part.encode()).digest())
-    for column in (texts, pairs or ()):
+    for column in columns:
         digest.update(b"column")
         for text in column:
             data = text.encode("utf-8", "surrogatepass")

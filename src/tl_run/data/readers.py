@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +12,9 @@ from tl_run.data.parquet_reader import read_parquet
 from tl_run.data.table import Table, nearest, quoted
 from tl_run.errors import BadInput, BadOption, MachineFault
 
-READERS: dict[str, Callable[[str, bytes], Table]] = {
+Reader = Callable[[str, bytes], Table]  # the file's name and its bytes
+Readers = Mapping[str, Reader]  # by suffix
+READERS: Readers = {
     ".csv": read_csv,
     ".tsv": read_tsv,
     ".jsonl": read_jsonl,
@@ -23,23 +25,23 @@ READERS: dict[str, Callable[[str, bytes], Table]] = {
 STREAM_FORMATS = ("csv", "tsv", "jsonl")
 
 
-def read_table(path: str | Path) -> Table:
-    """The table in a UTF-8 file of a kind that its suffix says.
+def read_table(path: str | Path, others: Readers | None = None) -> Table:
+    """The table in a UTF-8 file of a format that its suffix says; `others` are formats that one kind of task has.
 
     Raises:
         BadInput: the file is not there, of no known kind, or not well formed; up to three problems in words.
         MachineFault: the file is there and the machine does not let us read it.
     """
-    name, file = _printable(str(path)), Path(path)
+    name, file, readers = _printable(str(path)), Path(path), {**READERS, **(others or {})}
     try:
         if file.is_dir():
-            raise BadInput(f"{name}: this is a folder; give a file ({' '.join(READERS)})")
+            raise BadInput(f"{name}: this is a folder; give a file ({' '.join(readers)})")
         if not file.exists():
             raise BadInput(_why_missing(name, file))
-        reader = READERS.get(file.suffix.lower())
+        reader = readers.get(file.suffix.lower())
         if reader is None:
             what = f"the suffix {quoted(file.suffix)} is not known" if file.suffix else "the name has no suffix"
-            raise BadInput(f"{name}: {what}; known are {' '.join(READERS)}")
+            raise BadInput(f"{name}: {what}; known are {' '.join(readers)}")
         data = file.read_bytes()
     except OSError as error:
         raise MachineFault(f"{name}: cannot be read ({error.strerror or error})") from None

@@ -162,7 +162,7 @@ class Trunk:
             for hook in hooks:
                 hook.remove()
         with torch.no_grad(), self.evaluating():
-            return _Seen(output, shapes, self.model(**self.inputs).logits)
+            return _Seen(output, shapes, _logits(self.model(**self.inputs)))
 
     @cached_property
     def _read_of_it(self) -> str:
@@ -172,7 +172,7 @@ class Trunk:
         inputs, output = self.inputs, self._seen.output
         leaves = {name: value.detach().requires_grad_() for name, value in output.items() if torch.is_tensor(value)}
         with torch.enable_grad(), self.evaluating(), _forward(self.base, lambda *_, **__: type(output)(**leaves)):
-            logits = self.model(**inputs).logits
+            logits = _logits(self.model(**inputs))
         logits.backward(torch.randn_like(logits), inputs=list(leaves.values()))
         read = {name for name, leaf in leaves.items() if leaf.grad is not None and leaf.grad.any()}
         if read == {"pooler_output"}:
@@ -217,7 +217,7 @@ class Trunk:
             if not torch.equal(now, states):
                 return "dropout is drawn below the frozen layers"
             with self.above(cut, states, self.inputs) as rest:
-                again = self.model(**rest).logits
+                again = _logits(self.model(**rest))
         plain = self._seen.logits
         if not torch.allclose(plain, again, rtol=1e-4, atol=1e-4 * float(plain.abs().max())):
             return f"a {type(self.model).__name__} is not a plain stack of layers"
@@ -239,6 +239,11 @@ class _Reached(Exception):  # no error: the states are taken, the layers above n
 def _ends(inputs: Inputs) -> torch.Tensor:
     """The column of each text's last token: (batch,)."""
     return inputs["attention_mask"].sum(1) - 1
+
+
+def _logits(outputs: Any) -> torch.Tensor:
+    """All that a head gives: (batch, numbers)."""
+    return torch.cat([tensor.flatten(1) for name, tensor in outputs.items() if name.endswith("logits")], 1)
 
 
 @contextmanager

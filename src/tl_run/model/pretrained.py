@@ -61,7 +61,7 @@ def load(
         raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
     longest = min(getattr(config, "max_position_embeddings", None) or 10**9, tokenizer.model_max_length)
     _check_length(max_length, longest, name)
-    same_head = getattr(config, "id2label", None) == labels["id2label"]
+    same_head = getattr(config, "id2label", None) == labels.get("id2label", getattr(config, "id2label", None))
     config.update(dict(labels))
     if getattr(config, "use_cache", False):
         config.use_cache = False  # keys and values of a decoder are for generating; here they would only take memory

@@ -3,7 +3,10 @@
 from importlib import import_module
 from typing import Any
 
-KINDS = {"classification": "tl_run.task.classification:Classification"}
+KINDS = {
+    "classification": "tl_run.task.classification:Classification",
+    "regression": "tl_run.task.regression:Regression",
+}
 
 
 def load(options: Any) -> Any:

@@ -1,0 +1,34 @@
+"""Every option of a run: its type, range and meaning. Defaults live in configs/*.yaml and nowhere else."""
+
+from tl_run.config.options.adapter import Adapter as Adapter
+from tl_run.config.options.adapter import Lora as Lora
+from tl_run.config.options.adapter import NoAdapter as NoAdapter
+from tl_run.config.options.freeze import Freeze as Freeze
+from tl_run.config.options.freeze import FreezeAllButBias as FreezeAllButBias
+from tl_run.config.options.freeze import FreezeAllButNorms as FreezeAllButNorms
+from tl_run.config.options.freeze import FreezeBottom as FreezeBottom
+from tl_run.config.options.freeze import FreezeEmbeddings as FreezeEmbeddings
+from tl_run.config.options.freeze import FreezeGradual as FreezeGradual
+from tl_run.config.options.freeze import FreezeNone as FreezeNone
+from tl_run.config.options.freeze import FreezePattern as FreezePattern
+from tl_run.config.options.freeze import FreezePhase as FreezePhase
+from tl_run.config.options.freeze import FreezeSchedule as FreezeSchedule
+from tl_run.config.options.freeze import FreezeTrunk as FreezeTrunk
+from tl_run.config.options.model import SOLVED as SOLVED
+from tl_run.config.options.model import Model as Model
+from tl_run.config.options.optimizer import Adam as Adam
+from tl_run.config.options.optimizer import Optimizer as Optimizer
+from tl_run.config.options.optimizer import Schedule as Schedule
+from tl_run.config.options.optimizer import Sgd as Sgd
+from tl_run.config.options.run import EarlyStopping as EarlyStopping
+from tl_run.config.options.run import Features as Features
+from tl_run.config.options.run import FineTune as FineTune
+from tl_run.config.options.run import Hardware as Hardware
+from tl_run.config.options.run import Run as Run
+from tl_run.config.options.run import Sweep as Sweep
+from tl_run.config.options.run import Training as Training
+from tl_run.config.options.task import AnyTask as AnyTask
+from tl_run.config.options.task import Classification as Classification
+from tl_run.config.options.task import Regression as Regression
+from tl_run.config.options.task import SplitNames as SplitNames
+from tl_run.config.options.task import Task as Task

@@ -1,0 +1,99 @@
+"""What the data is, what is learned from it, and by what it is judged: one dataclass for each kind of task."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from tl_run.config.options.ranges import Count, Share, Whole
+from tl_run.config.schema import Range
+
+COLUMNS = ("text", "text_pair", "label", "id")
+"""Options that name a column of the data by the part it plays."""
+
+
+@dataclass(frozen=True)
+class SplitNames:
+    """What the data set calls its splits."""
+
+    train: str
+    validation: str | None
+    test: str | None
+
+
+@dataclass(frozen=True)
+class AnyTask:
+    """What every kind of task has."""
+
+    own_heads = False
+    """Whether `model.head` may be other than transformers' own: one vector of a text is all that the kind reads."""
+
+    name: str
+    """What the task is called: part of the run folder's name."""
+    train: str | None
+    """File with the training examples: CSV, TSV, JSONL, JSON or Parquet."""
+    validation: str | None
+    """File that chooses the best model; without it a part of train is held out."""
+    test: str | None
+    """File that is scored once, at the end."""
+    dataset: str | None
+    """Hub id, or a folder in the hub's layout, instead of files."""
+    subset: str | None
+    """The hub's configuration name, e.g. mrpc of glue."""
+    revision: str | None
+    """Branch, tag or commit of the dataset."""
+    splits: SplitNames
+    id: str | None
+    """Column that names the examples; without it they are numbered from 0."""
+    max_length: Annotated[int, Range(at_least=4)]
+    """Tokens kept of a text (a pair is cut at the longer side)."""
+    validation_share: Share
+    """Part of train that is held out where there is no validation."""
+    split_seed: Whole
+    """Seed of the held-out part: the same for every `seed`."""
+    limit: Count | None
+    """Labelled training examples in all, drawn by `seed`."""
+    epochs: Count
+    """What training.epochs is unless given."""
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns that are named, by the part they play."""
+        return {role: column for role in COLUMNS if (column := getattr(self, role, None)) is not None}
+
+
+@dataclass(frozen=True)
+class Classification(AnyTask):
+    """One label for a text or a pair of texts."""
+
+    own_heads = True
+
+    kind: Literal["classification"]
+    text: str
+    """Column of the text."""
+    text_pair: str | None
+    """Column of the second text, for pairs."""
+    label: str
+    """Column of the label."""
+    shots: Count | None
+    """Labelled training examples per class, drawn by `seed`."""
+    metric: Literal["auto", "accuracy", "f1_macro", "f1_weighted", "mcc"]
+    """Chooses the best model; auto: accuracy, or macro F1 when the largest class is over 4 times the smallest."""
+
+
+@dataclass(frozen=True)
+class Regression(AnyTask):
+    """A number for a text or a pair of texts."""
+
+    own_heads = True
+
+    kind: Literal["regression"]
+    text: str
+    """Column of the text."""
+    text_pair: str | None
+    """Column of the second text, for pairs."""
+    label: str
+    """Column of the number."""
+    metric: Literal["auto", "spearman", "pearson", "rmse"]
+    """Chooses the best model; auto: Spearman's rank correlation."""
+
+
+Task = Classification | Regression

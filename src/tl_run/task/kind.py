@@ -1,0 +1,152 @@
+"""What every kind of task is to the rest: it reads and encodes examples, and knows its loss, scores and head."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tl_run.data.encoded import Encoded
+from tl_run.data.readers import Readers
+from tl_run.data.table import Table
+from tl_run.errors import BadInput
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Kind:
+    """A kind fills in what raises NotImplementedError, and replaces what else is different for it.
+
+    An example is an object with an `id`. Encoded rows are what the model sees; where one example makes several rows
+    (windows of a long text), `gather` puts their predictions together. Reading needs no torch, so that bad data is told
+    before torch is imported.
+    """
+
+    auto_class: str
+    """transformers' Auto class of the stock head."""
+    pipeline: str
+    """transformers' name of what the saved model does, or of the nearest thing."""
+    readers: Readers = MappingProxyType({})
+    """Readers of file formats that only this kind has, by suffix."""
+    lower_is_better: frozenset[str] = frozenset()
+    """Metrics of which less is better."""
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+        self.labels: list[str] = []
+        """Names of the classes, where there are any; known after `read`."""
+        self.metric: str = options.metric
+        """What chooses the best model; settled after `read`."""
+        self.notes: list[str] = []
+        """What the plan shall say of the data."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of `metric` is better."""
+        return self.metric not in self.lower_is_better
+
+    # -- reading
+
+    def read(self, sources: Mapping[str, Table]) -> dict[str, list[Any]]:
+        """Examples of every split. Raises: BadInput with file, line and remedy, over all rows of all splits."""
+        raise NotImplementedError
+
+    def read_unlabelled(self, rows: Table) -> list[Any]:
+        """Examples of a file without gold labels, as tl-predict gets them. Raises: BadInput."""
+        raise NotImplementedError
+
+    @staticmethod
+    def stratum(example: Any) -> Hashable | None:
+        """What a held-out part and shots are balanced over; None for an example without a label."""
+        raise NotImplementedError
+
+    def ids(self, rows: Table) -> list[str]:
+        """The column task.id where the file has it (new texts may not), else the row's number from 0."""
+        column = self.options.id
+        if column and column in rows.columns:
+            return [str(row[column]) for row in rows.rows]
+        return [str(i) for i in range(len(rows.rows))]
+
+    # -- model
+
+    def head(self) -> dict[str, Any]:
+        """What the model's config says of the head."""
+        raise NotImplementedError
+
+    def restore(self, config: Any) -> None:
+        """Take the label names from the config of a model that a run has saved."""
+        self.labels = [config.id2label[i] for i in range(config.num_labels)]
+
+    def encode(self, examples: Sequence[Any], tokenizer: Any) -> Encoded:
+        """Token ids and labels of all examples."""
+        raise NotImplementedError
+
+    def collate(self, encoded: Encoded, indices: np.ndarray, pad: Mapping[str, int]) -> dict[str, torch.Tensor]:
+        """Padded inputs (batch, tokens) and `labels`, which only the loss reads."""
+        import torch
+
+        batch = {name: torch.from_numpy(array) for name, array in encoded.padded(indices, pad).items()}
+        batch["labels"] = torch.from_numpy(encoded.labels[indices])
+        return batch
+
+    def loss(self, outputs: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Sum over the labelled items of a batch; in float32 whatever the precision."""
+        raise NotImplementedError
+
+    def weight(self, encoded: Encoded, indices: np.ndarray) -> int:
+        """How many items the loss of these rows sums over."""
+        return len(indices)
+
+    def decode(self, outputs: Any, batch: Mapping[str, torch.Tensor], model: Any) -> list[Any]:
+        """For each row of a batch what the scores are counted from; `model` is for those who must ask it for more."""
+        raise NotImplementedError
+
+    def gather(self, predictions: list[Any], encoded: Encoded) -> list[Any]:
+        """One prediction for each example from those of the rows."""
+        return predictions
+
+    # -- scores
+
+    def metrics(self, predictions: Sequence[Any], encoded: Encoded) -> dict[str, float]:
+        """Scores over the examples of a split."""
+        raise NotImplementedError
+
+    def tables(self, predictions: Sequence[Any], encoded: Encoded) -> dict[str, Any]:
+        """What else a reader wants to see of a split, as data."""
+        return {}
+
+    def describe(self, example: Any, prediction: Any) -> dict[str, Any]:
+        """The predicted part of a line of a predictions file."""
+        raise NotImplementedError
+
+    def inputs(self, example: Any) -> dict[str, Any]:
+        """The example's own part of a line of a predictions file: id, what was read, gold."""
+        raise NotImplementedError
+
+
+def texts(rows: Table, column: str, option: str, problems: list[str]) -> list[str]:
+    """The texts of a column; what is no text is added to `problems`. Raises: BadInput when there is no such column."""
+    rows.require(column, option)
+    values = [row[column] for row in rows.rows]
+    for i, value in enumerate(values):
+        if not isinstance(value, str):
+            problems.append(f"{rows.where(i)}: '{column}' is {kind_of(value)}, a text is needed ({option})")
+    return values
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in words for a message."""
+    if value is None or value == "":
+        return "missing"
+    return {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}.get(
+        type(value), f"{type(value).__name__}"
+    )
+
+
+def refuse(problems: list[str]) -> None:
+    """Raises: BadInput when there are any, the first three in words."""
+    if problems:
+        raise BadInput.of(problems)

@@ -1,0 +1,108 @@
+"""A number for a text or a pair of texts, such as how alike two sentences are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tl_run.config import options
+from tl_run.data.encoded import Encoded
+from tl_run.data.table import Table
+from tl_run.task.kind import kind_of
+from tl_run.task.texts import Example, Texts
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Regression(Texts):
+    """Squared error of one output; the scale of the labels is left as it is."""
+
+    lower_is_better = frozenset({"rmse"})
+
+    def __init__(self, options: options.Regression) -> None:
+        super().__init__(options)
+        self.metric = "spearman" if options.metric == "auto" else options.metric
+
+    # -- reading
+
+    def read_labels(self, sources: Mapping[str, Table], problems: list[str]) -> dict[str, list[float | None]]:
+        """A split in which every label is missing has none (a test split of the hub)."""
+        return {split: self._numbers(rows, problems) for split, rows in sources.items()}
+
+    def _numbers(self, rows: Table, problems: list[str]) -> list[float | None]:
+        values = rows.column(self.options.label, "task.label")
+        if all(value in (None, "") for value in values):
+            return [None] * len(values)
+        numbers = [_number(value) for value in values]
+        for i, (value, number) in enumerate(zip(values, numbers, strict=True)):
+            if number is None:
+                what = f"'{value}'" if isinstance(value, str) and value else kind_of(value)
+                problems.append(f"{rows.where(i)}: '{self.options.label}' is {what}, a number is needed (task.label)")
+        return numbers
+
+    def check(self, rows: Table, labels: Sequence[float | None], problems: list[str]) -> None:
+        if not problems and len({*labels}) < 2:
+            problems.append(
+                f"{rows.path}: '{self.options.label}' holds {len({*labels})} value, two or more are needed; task.label "
+                f"can be one of: {', '.join(rows.columns)}"
+            )
+
+    @staticmethod
+    def stratum(example: Example) -> int | None:
+        """All labelled examples are one stratum."""
+        return None if example.label is None else 0
+
+    # -- model
+
+    def head(self) -> dict[str, Any]:
+        return {"num_labels": 1, "id2label": {0: "score"}, "label2id": {"score": 0}, "problem_type": "regression"}
+
+    def restore(self, config: Any) -> None:
+        """There are no classes to name."""
+
+    def label_array(self, labels: Sequence[float | None]) -> np.ndarray:
+        return np.array([math.nan if label is None else label for label in labels], np.float32)
+
+    def loss(self, outputs: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Sum over the batch of (output - label)^2."""
+        return (outputs.logits.float().squeeze(-1) - batch["labels"]).square().sum()
+
+    def decode(self, outputs: Any, batch: Mapping[str, torch.Tensor], model: Any) -> list[float]:
+        """The number of each text."""
+        return outputs.logits.float().squeeze(-1).tolist()
+
+    # -- scores
+
+    def metrics(self, predictions: Sequence[float], encoded: Encoded) -> dict[str, float]:
+        """Pearson's and Spearman's correlation as scipy counts them (0 where either side is constant), and RMSE."""
+        from scipy.stats import pearsonr, spearmanr
+
+        gold, found = encoded.labels.astype(np.float64), np.asarray(predictions, np.float64)
+        constant = len(found) < 2 or np.ptp(gold) == 0 or np.ptp(found) == 0
+        rank: Any = 0.0
+        linear: Any = 0.0
+        if not constant:
+            rank, linear = spearmanr(gold, found)[0], pearsonr(gold, found)[0]
+        return {
+            "spearman": float(rank),
+            "pearson": float(linear),
+            "rmse": float(np.sqrt(np.mean((gold - found) ** 2))),
+        }
+
+    def describe(self, example: Example, prediction: float) -> dict[str, Any]:
+        return {"prediction": round(prediction, 6)}
+
+
+def _number(value: Any) -> float | None:
+    """The number that a cell holds, or None."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
