@@ -24,7 +24,7 @@ def phases(listed):
         ((*FILES, "task.dataset=stanfordnlp/sst2"), "task.dataset and task.train/validation/test exclude each other"),
         (("task=sentiment", "task.validation=x.csv"), "exclude each other"),
         ((*FILES, "task.label=text"), "must be different columns, found text, text"),
-        ((*FILES, "task.text_pair=text"), "must be different columns, found text, label, text"),
+        ((*FILES, "task.text_pair=text"), "must be different columns, found text, text, label"),
         (("task.id=label",), "must be different columns, found text, label, label"),
         (("task.shots=4", "task.limit=10"), "task.shots and task.limit exclude each other"),
         (("training.micro_batch_size=32",), "training.micro_batch_size=32 is larger than training.batch_size=16"),
