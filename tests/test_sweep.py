@@ -82,6 +82,12 @@ def test_an_option_is_left_out_where_it_means_nothing(sweep, layers, order):
     assert len(set(frozen)) == len(frozen)
 
 
+def test_each_choice_takes_the_options_that_it_has(sweep):
+    code, _, err = sweep("freeze=none,bottom,pattern", "freeze.layers=1", "freeze.pattern=bias")
+    assert (code, err) == (0, "")
+    assert sorted(result["freeze"] for result in done().values()) == ["bottom", "none", "pattern"]
+
+
 def test_an_option_that_no_job_has_is_refused(sweep):
     code, _, err = sweep("freeze=none,trunk", "freeze.layers=1")
     assert code == 1

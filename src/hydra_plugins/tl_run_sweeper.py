@@ -63,25 +63,27 @@ class GridSweeper(BasicSweeper):
         means nothing.
         """
         refused: list[tuple[list[str], Exception]] = []
-        composed: list[list[str]] = []
-        pending: list[tuple[list[str], str, Exception]] = []
+        stripped: list[tuple[list[str], list[str], dict[str, Exception]]] = []
         for job in grid:
-            problem = self._problem(job)
-            key = getattr(getattr(problem, "__cause__", None), "full_key", None)
-            if problem is None:
-                composed.append(job)
-            elif key:
-                pending.append((job, key, problem))
-            else:
+            left, unknown = list(job), {}
+            while (problem := self._problem(left)) and (key := getattr(problem.__cause__, "full_key", None)):
+                rest = [override for override in left if not _sets(override, key)]
+                if len(rest) == len(left):
+                    break
+                left, unknown[key] = rest, problem
+            if problem:
                 refused.append((job, problem))
-        for job, key, problem in pending:
-            fits_elsewhere = any(_sets(override, key) for other in composed for override in other)
-            left = [override for override in job if not _sets(override, key)]
-            if fits_elsewhere and self._problem(left) is None:
-                composed.append(left)
             else:
-                refused.append((job, problem))
-        return [list(job) for job in dict.fromkeys(map(tuple, composed))], refused
+                stripped.append((job, left, unknown))
+        meant = {override for _, left, _ in stripped for override in left}
+        composed: list[tuple[str, ...]] = []
+        for job, left, unknown in stripped:
+            nowhere = [each for key, each in unknown.items() if not any(_sets(override, key) for override in meant)]
+            if nowhere:
+                refused.append((job, nowhere[0]))
+            else:
+                composed.append(tuple(left))
+        return [list(job) for job in dict.fromkeys(composed)], refused
 
     def _problem(self, job: list[str]) -> Exception | None:
         assert self.hydra_context is not None

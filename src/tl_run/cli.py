@@ -102,11 +102,12 @@ def _compose_and_run(arguments: list[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         main = hydra.main(version_base="1.3", config_path=str(messages.folder()), config_name="run")(run)
-        try:
-            main()
-        except ConfigCompositionException as problem:
-            sys.argv = [sys.argv[0], *_for_each_job(sys.argv[1:], problem)]
-            main()
+        while True:
+            try:
+                main()
+                break
+            except ConfigCompositionException as problem:
+                sys.argv = [sys.argv[0], *_for_each_job(sys.argv[1:], problem)]
     except OSError as problem:  # a job's own faults do not come this way: Hydra could not make its folder
         if isinstance(problem, HydraException):  # a choice that is not there counts as a missing file
             raise
@@ -127,7 +128,9 @@ def _for_each_job(arguments: list[str], problem: Exception) -> list[str]:
     It composes one config for the sweep as a whole, and there only what has several values is left out.
     """
     key = getattr(problem.__cause__, "full_key", None)
-    mine = [i for i, argument in enumerate(arguments) if key and argument.startswith(f"{key}=")]
+    mine = [
+        i for i, a in enumerate(arguments) if key and a.startswith(f"{key}=") and not a.startswith(f"{key}=choice(")
+    ]
     if not mine or not {"-m", "--multirun"} & {*arguments}:
         raise problem
     left = list(arguments)
