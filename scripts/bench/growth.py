@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import FROZEN
+from chart import chart
 from measure import Job, Measured, Ours, Peer, Setting, Side, measure, sample, write_rows
 
 POINTS = {
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="training examples on the other axes")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, help="append one JSON line per measurement")
+    parser.add_argument("--picture", type=Path, help="write the curves as SVG")
     options = parser.parse_args()
     points = [int(p) for p in options.points.split(",")] if options.points else POINTS[options.axis]
     setting = Setting(options.model.absolute(), options.data.absolute(), options.threads)
@@ -106,6 +108,14 @@ def main() -> None:
         cells = [f"{w:.1f} ({c:.1f})" for w, c in zip(wall, cpu, strict=True)]
         table.add_row(name, *cells, *slopes, f"{further:.1%}")
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+    if options.picture:
+        lines = {
+            name: [(point, m.wall * times) for point, (m, times) in zip(points, row, strict=True)]
+            for name, row in found.items()
+        }
+        options.picture.write_text(
+            chart(f"Cost against {options.axis}", lines, options.axis, "seconds", log_x=True, log_y=True)
+        )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from tl_run import adapter, audit, features, freeze, hardware, transfer
 from tl_run.config.options import SOLVED, Run
 from tl_run.data.encoded import Encoded
-from tl_run.model import attention, compact, pretrained
+from tl_run.model import attention, compact, dropout, pretrained
 from tl_run.model.anatomy import Anatomy, anatomy
 from tl_run.model.design import Design
 from tl_run.prepare import Job
@@ -76,6 +76,7 @@ def build(job: Job) -> Built:
         learning = freeze.Freeze(parts, options.freeze, adapted.base)
     if machine.device.type == "cpu" and not options.hardware.compile:
         attention.use(model)
+        dropout.use(model)
     loaded = time.perf_counter()
 
     splits = {"train": job.splits.train, "validation": job.splits.validation, "test": job.splits.test}

@@ -64,17 +64,6 @@ def test_what_is_more_than_plain_attention_is_left_to_sdpa(changes: dict[str, An
     assert torch.equal(own, expected)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 1 - 1e-9])
-def test_the_share_is_dropped_and_what_stays_makes_up_for_it(share: float) -> None:
-    torch.manual_seed(2)
-    dropped, scale = attention.drop(torch.Size([1000, 1001]), share)
-    assert dropped.float().mean().item() == pytest.approx(share, abs=4 * (share * (1 - share) / 1e6) ** 0.5 + 2e-5)
-    assert scale * (1 - share) == pytest.approx(1, rel=1e-4) or share > 0.99
-    torch.manual_seed(2)
-    assert torch.equal(attention.drop(torch.Size([1000, 1001]), share)[0], dropped)
-    assert not torch.equal(attention.drop(torch.Size([1000, 1001]), share)[0], dropped)
-
-
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_computes_and_learns_as_with_sdpa(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -87,7 +76,7 @@ def test_every_family_computes_and_learns_as_with_sdpa(
     assert parts.model.config._attn_implementation == attention.NAME
     found = parts.score()
     assert all((a == b).all() for a, b in zip(expected.predictions, found.predictions, strict=True))
-    monkeypatch.setattr(attention, "drop", lambda shape, share: (torch.zeros(shape, dtype=torch.bool), 1.0))
+    monkeypatch.setattr(attention, "noise", lambda shape, share, dtype: torch.ones(shape, dtype=dtype))
     calm = lambda *six, **others: sdpa_attention_forward(*six[:5], 0.0, *six[6:], **others)  # noqa: E731
     monkeypatch.setattr(attention, "sdpa_attention_forward", calm)
     losses = [record.values["loss"] for record in parts.train()]

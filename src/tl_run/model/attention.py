@@ -6,16 +6,16 @@ attention is more than softmax(QK')V, transformers' own `sdpa` is called.
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from tl_run.model.dropout import noise
+
 NAME = "tl_run_cpu"
 MORE = ("position_bias", "softcap", "s_aux", "cache")  # arguments that make it more than softmax(QK')V
-LEVELS = 1 << 16  # a mask bit is drawn from 16 random bits; the scale is that of the share which results
 
 
 def use(model: Any) -> None:
@@ -53,14 +53,5 @@ def attention(
         weights = query * (query.shape[-1] ** -0.5 if scaling is None else scaling) @ key.transpose(2, 3)
         if attention_mask is not None:
             weights.masked_fill_(~attention_mask, torch.finfo(weights.dtype).min)
-        dropped, scale = drop(weights.shape, dropout)
-        mixed = weights.softmax(-1).masked_fill(dropped, 0) @ value * scale
+        mixed = (weights.softmax(-1) * noise(weights.shape, dropout, weights.dtype)) @ value
     return mixed.transpose(1, 2).contiguous(), None
-
-
-def drop(shape: torch.Size, share: float) -> tuple[torch.Tensor, float]:
-    """What is dropped (True), drawn from torch's generator, and the factor on what stays."""
-    cut, count = min(round(share * LEVELS), LEVELS - 1), shape.numel()
-    seed = int(torch.randint(1 << 62, ()))
-    bits = np.random.SFC64(seed).random_raw(-(-count // 4)).view(np.int16)[:count]
-    return torch.from_numpy(bits).view(shape) < cut - LEVELS // 2, LEVELS / (LEVELS - cut)
