@@ -7,8 +7,9 @@ from typing import Any
 
 from tl_run import embedded, hub, identity, task
 from tl_run.config import check
-from tl_run.config.options import Run
+from tl_run.config.options import Run, Scratch
 from tl_run.data import sources, splits
+from tl_run.model.scratch import folder as scratch
 
 PATHS = {"task": {"train", "validation", "test", "dataset"}, "model": {"path"}}  # options that may name files
 
@@ -47,6 +48,9 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         limit=options.task.limit,
         seed=options.seed,
     )
+    if isinstance(options.model, Scratch):
+        model_folder = scratch.made(options.model, kind.corpus(made.train), options.task.max_length)
+    assert model_folder is not None
     data, weights = identity.of_tables(tables), identity.of_model(model_folder)
     return Job(
         options=options,
@@ -78,11 +82,15 @@ def stored(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def find(options: Run) -> tuple[Path, Path | None, dict[str, str | None]]:
-    """Folders of model and dataset, and their commits on the hub; what is missing is named at once."""
+def find(options: Run) -> tuple[Path | None, Path | None, dict[str, str | None]]:
+    """Folders of model and dataset, and their commits on the hub; what is missing is named at once.
+
+    A model that begins with nothing has no folder yet: one is made when its training texts are known.
+    """
     model, data = options.model, options.task
     wanted: dict[str, hub.Wanted] = {}
-    if not model.path.startswith(embedded.PREFIX):
+    scratch = isinstance(model, Scratch)
+    if not scratch and not model.path.startswith(embedded.PREFIX):
         files = ("config", "weights", "tokenizer") if model.pretrained else ("config", "tokenizer")
         wanted["model"] = hub.Wanted("model", model.path, "model.path", "model=tiny", model.revision, files)
     if data.dataset:
@@ -92,7 +100,7 @@ def find(options: Run) -> tuple[Path, Path | None, dict[str, str | None]]:
         )
     found = dict(zip(wanted, hub.find(list(wanted.values())), strict=True))
     return (
-        found["model"].folder if "model" in found else embedded.locate(model.path),
+        found["model"].folder if "model" in found else None if scratch else embedded.locate(model.path),
         found["dataset"].folder if "dataset" in found else None,
         {kind: place.commit for kind, place in found.items()},
     )

@@ -13,8 +13,8 @@ from tl_run.config import check, messages, options
 
 CHOICES = {
     "task": "classification mnli nli paraphrase qnli regression reviews reviews-zh rte sentiment topic",
-    "model": "bert-base bert-base-chinese custom distilbert electra-small gpt2 minilm roberta-base tiny "
-    "xlm-roberta-base",
+    "model": "bert-base bert-base-chinese custom distilbert electra-small gpt2 minilm rnn roberta-base "
+    "separable-cnn tiny transformer-small xlm-roberta-base",
     "freeze": "all_but_bias all_but_norms bottom embeddings gradual none pattern schedule trunk",
     "adapter": "lora none",
     "transfer": "finetune",
@@ -110,8 +110,8 @@ def test_a_default_has_one_home():
 
 
 def test_the_members_of_a_union_are_told_apart_by_their_name():
-    for union in (options.Task, options.Freeze, options.Adapter, options.Optimizer):
-        tag = "kind" if union is options.Task else "name"
+    for union in (options.Task, options.Model, options.Freeze, options.Adapter, options.Optimizer):
+        tag = "kind" if union in (options.Task, options.Model) else "name"
         names = [name for member in get_args(union) for name in get_args(get_type_hints(member)[tag])]
         assert len(names) == len(set(names))
     assert get_origin(get_type_hints(options.FreezeTrunk)["name"]) is Literal

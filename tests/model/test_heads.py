@@ -17,7 +17,7 @@ import tl_run as package
 from finished_objects import assemble, toy
 from tiny_models import FAMILIES
 from tl_run import predict
-from tl_run.config.options import SOLVED, Model
+from tl_run.config.options import SOLVED, AnyModel
 from tl_run.errors import BadInput, BadOption
 from tl_run.model import pretrained
 from tl_run.model.anatomy import anatomy
@@ -55,7 +55,7 @@ def batch_of(found: pretrained.Pretrained) -> dict[str, torch.Tensor]:
 
 
 def test_the_kinds_are_those_of_the_option() -> None:
-    allowed = Model.__annotations__["head"].__args__
+    allowed = AnyModel.__annotations__["head"].__args__
     assert set(allowed) == {"stock", *KINDS}
     assert set(KINDS) == {*TRAINED, *SOLVED}
 

@@ -6,7 +6,18 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tl_run.config.options import SOLVED, FreezePattern, FreezePhase, FreezeSchedule, Lora, Model, Run
+from tl_run.config.options import (
+    SOLVED,
+    FreezePattern,
+    FreezePhase,
+    FreezeSchedule,
+    Lora,
+    Model,
+    Rnn,
+    Run,
+    SeparableCnn,
+    Transformer,
+)
 from tl_run.config.schema import build
 from tl_run.errors import BadOption
 
@@ -70,6 +81,7 @@ def check(config: dict[str, Any]) -> Run:
         if not run.adapter.targets:
             raise BadOption("adapter.targets: one or more of query, key, value, output, feed_forward are needed")
     _check_head(run.model, run.freeze.name)
+    _check_shape(run.model)
     if run.model.head != "stock" and not task.own_heads:
         raise BadOption(f"model.head={run.model.head}: task={task.name} has a head of its own: type model.head=stock")
     if run.model.head in SOLVED and task.kind != "classification":
@@ -115,6 +127,17 @@ def _check_phases(phases: list[FreezePhase]) -> None:
         if given != sorted(set(given)):
             shown = ", ".join(f"{value:g}" for value in given)
             raise BadOption(f"freeze.phases: {name} counts from the beginning of the run and must rise, found {shown}")
+
+
+def _check_shape(model: Model) -> None:
+    if isinstance(model, Transformer) and model.hidden % (2 * model.heads):
+        raise BadOption(
+            f"model.hidden={model.hidden} is no multiple of 2 x model.heads={model.heads}: each head has an even width"
+        )
+    if isinstance(model, Rnn) and model.bidirectional and model.hidden % 2:
+        raise BadOption(f"model.hidden={model.hidden}: model.bidirectional=true halves it, so type an even number")
+    if isinstance(model, SeparableCnn) and model.kernel % 2 == 0:
+        raise BadOption(f"model.kernel={model.kernel}: a kernel has a middle, so type an odd number")
 
 
 def _check_head(model: Model, freeze: str) -> None:

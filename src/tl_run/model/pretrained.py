@@ -12,8 +12,9 @@ import transformers
 from torch import nn
 
 from tl_run.errors import BadInput, BadOption
-from tl_run.model import heads
+from tl_run.model import heads, scratch
 from tl_run.model.design import DESIGN, STOCK, Design, settle
+from tl_run.model.scratch.trunk import ScratchModel
 
 # Nothing is fetched, and code in the folder is not run; left to itself, transformers would ask on the terminal.
 DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -53,6 +54,7 @@ def load(
     Raises: BadInput when the folder cannot be read, BadOption when it does not fit the task's options.
     """
     _quiet()
+    scratch.register()
     notes: list[str] = []
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **DATA_ONLY)
@@ -86,7 +88,8 @@ def load(
     else:
         model = auto.from_config(config, dtype=torch.float32, **_no_pooler(auto, config))
         new = frozenset(parameter for parameter, _ in model.named_parameters())
-        notes.append("model.pretrained=false: every weight is random")
+        own = isinstance(model.base_model, ScratchModel)
+        notes += model.base_model.notes() if own else ["model.pretrained=false: every weight is random"]
     if not stock:
         model, trunk = heads.make(model, design, seed), new
         new = frozenset({*_outside(model), *(f"base.{key}" for key in trunk)})
@@ -173,6 +176,7 @@ def save(folder: Path, model: Any, tokenizer: Any, card: str) -> None:
 def load_model(folder: Path) -> tuple[Any, Any]:
     """Model and tokenizer of a model folder that a run has saved, whatever its head; see `tl_run.load_model`."""
     _quiet()
+    scratch.register()
     ours = (folder / DESIGN).is_file()
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **DATA_ONLY)

@@ -63,6 +63,10 @@ class Kind:
         """What a held-out part and shots are balanced over; None for an example without a label."""
         raise NotImplementedError
 
+    def corpus(self, examples: Sequence[Any]) -> list[str]:
+        """The texts of examples, for building a vocabulary."""
+        raise NotImplementedError
+
     def ids(self, rows: Table) -> list[str]:
         """The column task.id where the file has it (new texts may not), else the row's number from 0."""
         column = self.options.id

@@ -63,6 +63,9 @@ class Texts(Kind):
             for i, (name, label) in enumerate(zip(self.ids(rows), labels, strict=True))
         ]
 
+    def corpus(self, examples: Sequence[Example]) -> list[str]:
+        return [text for example in examples for text in (example.text, example.pair) if text]
+
     @staticmethod
     def stratum(example: Example) -> Any:
         return example.label

@@ -15,7 +15,13 @@ from tl_run.config.options.freeze import FreezePhase as FreezePhase
 from tl_run.config.options.freeze import FreezeSchedule as FreezeSchedule
 from tl_run.config.options.freeze import FreezeTrunk as FreezeTrunk
 from tl_run.config.options.model import SOLVED as SOLVED
+from tl_run.config.options.model import AnyModel as AnyModel
 from tl_run.config.options.model import Model as Model
+from tl_run.config.options.model import Pretrained as Pretrained
+from tl_run.config.options.model import Rnn as Rnn
+from tl_run.config.options.model import Scratch as Scratch
+from tl_run.config.options.model import SeparableCnn as SeparableCnn
+from tl_run.config.options.model import Transformer as Transformer
 from tl_run.config.options.optimizer import Adam as Adam
 from tl_run.config.options.optimizer import Optimizer as Optimizer
 from tl_run.config.options.optimizer import Schedule as Schedule

@@ -1,23 +1,17 @@
 """Where knowledge comes from, and what is put on top."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from tl_run.config.options.ranges import Positive, Whole
+from tl_run.config.options.ranges import Count, Positive, Whole
 from tl_run.config.schema import Range
 
 
 @dataclass(frozen=True)
-class Model:
-    """The pretrained model that knowledge comes from."""
+class AnyModel:
+    """What every model has."""
 
     name: str
-    path: str
-    """Hub id, a folder in the hub's layout, or embedded:NAME."""
-    revision: str | None
-    """Branch, tag or commit on the hub; the commit is recorded."""
-    pretrained: bool
-    """False: the same architecture with random weights."""
     lr: Positive
     """The learning rate this model likes when all of it learns with AdamW."""
     head: Literal["stock", "linear", "mlp", "dense", "layer", "weighted", "svm", "logistic"]
@@ -31,6 +25,85 @@ class Model:
     dropout: Annotated[float, Range(at_least=0, below=1)] | None
     """Share of the head's input that is dropped in training; null: as the checkpoint says."""
 
+
+@dataclass(frozen=True)
+class Pretrained(AnyModel):
+    """The pretrained model that knowledge comes from."""
+
+    kind: Literal["pretrained"]
+    path: str
+    """Hub id, a folder in the hub's layout, or embedded:NAME."""
+    revision: str | None
+    """Branch, tag or commit on the hub; the commit is recorded."""
+    pretrained: bool
+    """False: the same architecture with random weights."""
+
+
+@dataclass(frozen=True)
+class Scratch(AnyModel):
+    """A network of our own that begins with nothing; its vocabulary is built from the training texts."""
+
+    path = "from nothing"
+    pretrained = False
+    revision = None
+
+    layers: Count
+    hidden: Annotated[int, Range(at_least=2)]
+    """Width of a state."""
+    hidden_dropout: Annotated[float, Range(at_least=0, below=1)]
+    """Of the embeddings, and in each layer."""
+    tokenizer: Literal["wordpiece", "unigram", "bpe", "characters"]
+    """What the entries of the vocabulary are: pieces as BERT has them, as SentencePiece, pieces of bytes as GPT-2."""
+    vocabulary: Annotated[int, Range(at_least=300)]
+    """Entries at most."""
+
+
+@dataclass(frozen=True)
+class Rnn(Scratch):
+    """Recurrent cells."""
+
+    kind: Literal["rnn"]
+    cell: Literal["simple", "lstm", "gru"]
+    bidirectional: bool
+    """Half of the width reads from right to left."""
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """What only this kind's config.json has."""
+        return {"cell": self.cell, "bidirectional": self.bidirectional}
+
+
+@dataclass(frozen=True)
+class Transformer(Scratch):
+    """The encoder of arXiv:1706.03762, its norms before what they feed."""
+
+    kind: Literal["transformer"]
+    heads: Count
+    """Attention heads of a layer; hidden is a multiple of them."""
+    feed_forward: Count
+    """Width between the two matrices of a layer's feed-forward part."""
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """What only this kind's config.json has."""
+        return {"num_attention_heads": self.heads, "intermediate_size": self.feed_forward}
+
+
+@dataclass(frozen=True)
+class SeparableCnn(Scratch):
+    """Depthwise separable convolutions over tokens (arXiv:1706.03059)."""
+
+    kind: Literal["separable_cnn"]
+    kernel: Count
+    """Tokens that a convolution sees: an odd number."""
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """What only this kind's config.json has."""
+        return {"kernel_size": self.kernel}
+
+
+Model = Pretrained | Rnn | Transformer | SeparableCnn
 
 SOLVED = ("svm", "logistic")
 """Heads that are solved on features of the frozen trunk, not trained step by step."""

@@ -1,0 +1,46 @@
+"""A model folder for a network that begins with nothing: its config, and a vocabulary built from texts. Torch-free."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tl_run import cache, durable, manifest
+from tl_run.errors import BadCheckpoint
+from tl_run.model.scratch import vocabulary
+
+FORMAT = 1  # raise when the same options and texts would give another folder
+
+
+def made(options: Any, texts: Sequence[str], max_length: int) -> Path:
+    """The folder for these options and texts: from the cache, or made now. Raises: BadInput, MachineFault."""
+    facts = {name: value for name, value in vars(options).items() if name not in ("name", "lr", "head", "dropout")}
+    digest = hashlib.sha256(json.dumps([FORMAT, facts, max_length], sort_keys=True).encode())
+    for text in texts:
+        digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    folder = cache.folder() / "scratch" / digest.hexdigest()
+    try:
+        manifest.read_folder(folder)
+    except (BadCheckpoint, OSError):
+        files = vocabulary.build(options.tokenizer, texts, options.vocabulary, max_length)
+        size = len(json.loads(files["tokenizer.json"])["model"]["vocab"])
+        config = {
+            "model_type": "tl_run_scratch",
+            "kind": options.kind,
+            "vocab_size": size,
+            "hidden_size": options.hidden,
+            "num_hidden_layers": options.layers,
+            "hidden_dropout_prob": options.hidden_dropout,
+            "max_position_embeddings": max_length,
+            **options.shape,
+        }
+        files["config.json"] = json.dumps(config, indent=2)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        writers = {name: _writer(text) for name, text in files.items()}
+        durable.write_folder(folder, writers, {})
+    return folder
+
+
+def _writer(text: str) -> Any:
+    return lambda path: Path(path).write_text(text, encoding="utf-8")

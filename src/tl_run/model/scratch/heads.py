@@ -1,0 +1,46 @@
+"""The heads of our own models, by the names that transformers' Auto classes go by."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
+
+from tl_run.model.scratch.trunk import ScratchBase, ScratchConfig, ScratchModel
+
+
+class _Classifier(ScratchBase):
+    def __init__(self, config: ScratchConfig) -> None:
+        super().__init__(config)
+        self.trunk = ScratchModel(config)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels or 0)
+        self.post_init()
+
+    def states(self, input_ids: torch.Tensor, mask: torch.Tensor, **others: Any) -> torch.Tensor:
+        """(batch, tokens, hidden); the trunk is called as a module."""
+        return self.trunk(input_ids=input_ids, attention_mask=mask, **others).last_hidden_state
+
+
+class ScratchForSequenceClassification(_Classifier):
+    """A linear layer on the vector of a text."""
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **others: Any
+    ) -> SequenceClassifierOutput:
+        """Inputs (batch, tokens) to logits (batch, labels)."""
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        vector = self.trunk.pooled(self.states(input_ids, mask, **others), mask)
+        return SequenceClassifierOutput(logits=self.classifier(self.dropout(vector)))
+
+
+class ScratchForTokenClassification(_Classifier):
+    """A linear layer on the state of each token."""
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **others: Any
+    ) -> TokenClassifierOutput:
+        """Inputs (batch, tokens) to logits (batch, tokens, labels)."""
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        states = self.states(input_ids, mask, **others)
+        return TokenClassifierOutput(logits=self.classifier(self.dropout(states)))
