@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 # Other letters for the same: BMES has M inside, BILOU has L for the last token and U for a token alone.
@@ -17,6 +18,7 @@ class Span(NamedTuple):
     end: int
 
 
+@cache
 def parse(tag: str) -> tuple[str, str] | None:
     """Letter and type of a tag; ("O", "") outside; None if it marks no span."""
     if tag == "O":

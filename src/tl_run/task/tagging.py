@@ -98,8 +98,6 @@ class Tagging(Kind):
         """Find out the scheme, check it, and make it IOB2."""
         found = recognise(own for rows in tags.values() for own in rows if own is not None)
         self.scheme = found if self.options.scheme == "auto" else self.options.scheme
-        if self.options.metric == "f1" and self.scheme == "none":
-            problems.append("task.metric=f1: the tags mark no spans (O, B-..., I-...): type task.metric=accuracy")
         if self.scheme == "none":
             return
         for split, rows in tags.items():
@@ -124,7 +122,11 @@ class Tagging(Kind):
             if unknown := sorted(own - {*self.labels}):
                 shown = ", ".join(unknown[:6]) + (", ..." if len(unknown) > 6 else "")
                 self.notes.append(f"{split}: {shown} do not occur in train, and count as missed")
-        self.metric = {"auto": "f1" if self.marks_spans else "accuracy"}.get(self.options.metric, self.options.metric)
+        if self.options.metric == "f1" and not self.scores_spans:
+            refuse(["task.metric=f1: the tags mark no spans (O, B-..., I-...): type task.metric=accuracy"])
+        self.metric = "f1" if self.scores_spans else "accuracy"
+        if self.options.metric != "auto":
+            self.metric = self.options.metric
 
     @staticmethod
     def stratum(example: Sentence) -> int | None:
