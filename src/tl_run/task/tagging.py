@@ -267,7 +267,7 @@ class Tagging(Kind):
         }
         if self.scores_spans:
             line["spans"] = [
-                span._asdict() | {"text": " ".join(example.tokens[span.start : span.end])} for span in self.spans(tags)
+                span._asdict() | {"text": running(example.tokens[span.start : span.end])} for span in self.spans(tags)
             ]
         return line
 
@@ -304,6 +304,11 @@ def lists(
                 break
         made.append([names[w] if names and isinstance(w, int) else str(w) for w in words])
     return made
+
+
+def running(tokens: Sequence[str]) -> str:
+    """Tokens as text: with spaces, or without where they are single characters from beyond the alphabets (Chinese)."""
+    return ("" if all(len(token) == 1 and token > "\u2e7f" for token in tokens) else " ").join(tokens)
 
 
 def any_given(words: Sequence[Any]) -> bool:
