@@ -19,7 +19,9 @@ def test_sentences_with_their_lines():
     assert table.where(1) == "news.txt, sentence from line 8"
 
 
-@pytest.mark.parametrize("change", [("\n", "\r\n"), (" ", "\t"), (" ", "  "), ("\n\n", "\n \t\n"), ("-X-", "-X- -X-"), ("EU", "\ufeffEU")])
+@pytest.mark.parametrize(
+    "change", [("\n", "\r\n"), (" ", "\t"), (" ", "  "), ("\n\n", "\n \t\n"), ("-X-", "-X- -X-"), ("EU", "\ufeffEU")]
+)
 def test_the_same_whatever_separates_and_ends(change):
     text = NEWS.removeprefix("-DOCSTART- -X- O\n\n") if "\ufeffEU" in change else NEWS
     assert read_conll("x", text.replace(*change).encode(), **NAMES).rows == read_conll("x", NEWS.encode(), **NAMES).rows
@@ -48,12 +50,21 @@ def test_a_tsv_is_a_table_where_its_header_names_the_tokens():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("EU B-ORG\nrejects\n", ["x.txt, line 2: 1 column where line 1 has 2 ('rejects'); a blank line ends a sentence"]),
+        (
+            "EU B-ORG\nrejects\n",
+            ["x.txt, line 2: 1 column where line 1 has 2 ('rejects'); a blank line ends a sentence"],
+        ),
         ("EU B-ORG\na b O\n", ["x.txt, line 2: 3 columns where line 1 has 2"]),
         ("EU\tB-ORG\n\tO\n", ["x.txt, line 2: the token is missing"]),
         ("EU\tB-ORG\na\t\n", ["x.txt, line 2: the tag is missing"]),
-        ("EU B\n" + "a\n" * 5, [*(f"x.txt, line {n}: 1 column" for n in (2, 3, 4)), "... and 2 more problems like these"]),
-        ("\n-DOCSTART- O\n", ["x.txt: no sentence; write a token a line, with its tag after a space or a tab: EU B-ORG"]),
+        (
+            "EU B\n" + "a\n" * 5,
+            [*(f"x.txt, line {n}: 1 column" for n in (2, 3, 4)), "... and 2 more problems like these"],
+        ),
+        (
+            "\n-DOCSTART- O\n",
+            ["x.txt: no sentence; write a token a line, with its tag after a space or a tab: EU B-ORG"],
+        ),
     ],
 )
 def test_mistakes_have_their_lines(text, words):

@@ -43,6 +43,9 @@ def tagged(*sentences: str, **more) -> Table:
 ANNA = "Anna/B-PER met/O Li/B-PER Wei/I-PER in/O Oslo/B-LOC"
 
 
+ANNA_WORDS, ANNA_TAGS = ([word.split("/")[part] for word in ANNA.split()] for part in (0, 1))
+
+
 # -- reading
 
 
@@ -54,13 +57,13 @@ def test_labels_have_both_letters_of_every_type():
     assert made.inputs(examples[0]) == {"id": "0", "tokens": ANNA_WORDS, "gold": ANNA_TAGS}
 
 
-ANNA_WORDS, ANNA_TAGS = zip(*(word.split("/") for word in ANNA.split()), strict=True)
-ANNA_WORDS, ANNA_TAGS = [*ANNA_WORDS], [*ANNA_TAGS]
-
-
 @pytest.mark.parametrize(
     ("scheme", "tags"),
-    [("IOB1", "I-PER O I-PER I-PER O I-LOC"), ("BIOES", "S-PER O B-PER E-PER O S-LOC"), ("IOB2", "B-PER O B-PER I-PER O B-LOC")],
+    [
+        ("IOB1", "I-PER O I-PER I-PER O I-LOC"),
+        ("BIOES", "S-PER O B-PER E-PER O S-LOC"),
+        ("IOB2", "B-PER O B-PER I-PER O B-LOC"),
+    ],
 )
 def test_every_scheme_becomes_iob2_and_the_plan_says_so(scheme, tags):
     for given in ("auto", scheme.lower()):
@@ -76,10 +79,10 @@ def test_plain_tags_are_scored_by_token():
     made.read({"train": tagged("Anna/NNP sings/VBZ ./.", "it/PRP is/VBZ -/-LRB-")})
     assert made.labels == ["-LRB-", ".", "NNP", "PRP", "VBZ"]
     assert (made.metric, made.marks_spans) == ("accuracy", False)
-    made = kind("task.scheme=none", "task.metric=accuracy")
+    made = kind("task.scheme=none")
     made.read({"train": tagged(ANNA)})
     assert made.labels == ["O", "B-LOC", "B-PER", "I-PER"]  # as they are; they still look like spans
-    assert made.metric == "accuracy"
+    assert (made.metric, made.marks_spans) == ("accuracy", False)
 
 
 def test_texts_are_cut_at_spaces_and_class_numbers_have_names():
@@ -88,7 +91,9 @@ def test_texts_are_cut_at_spaces_and_class_numbers_have_names():
     rows = table(("Anna sings", [1, 0]), ("it is", [None, None]), ("so it is", None), **names)
     examples = made.read({"train": rows})["train"]
     assert [(e.tokens, e.tags) for e in examples] == [
-        (["Anna", "sings"], ["B-PER", "O"]), (["it", "is"], None), (["so", "it", "is"], None),
+        (["Anna", "sings"], ["B-PER", "O"]),
+        (["it", "is"], None),
+        (["so", "it", "is"], None),
     ]
     assert [made.stratum(example) for example in examples] == [0, None, None]
     assert made.read({"train": table(("Anna sings", "B-PER O"))})["train"][0].tags == ["B-PER", "O"]
@@ -98,7 +103,7 @@ def test_texts_are_cut_at_spaces_and_class_numbers_have_names():
 def test_a_type_that_train_lacks_is_told_and_missed():
     made = kind()
     examples = made.read({"train": tagged(ANNA), "test": tagged("Anna/B-PER Acme/B-ORG")})
-    assert made.notes == ["test: B-ORG do not occur in train, and count as missed"]
+    assert made.notes == ["test: not in train, so never predicted and always missed: B-ORG"]
     predictions = [(np.array([3, 0]), np.ones(2))]
     scores = made.metrics(predictions, SimpleNamespace(examples=examples["test"]))
     assert (scores["precision"], scores["recall"], scores["accuracy"]) == (1, 0.5, 0.5)
@@ -107,23 +112,27 @@ def test_a_type_that_train_lacks_is_told_and_missed():
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
-        ({"train": table((["a", "b"], ["O"]))}, ["train.jsonl, line 1: 2 in 'tokens' and 1 in 'tags', each token needs one tag"]),
-        ({"train": table((5, ["O"]))}, ["train.jsonl, line 1: 'tokens' is a number, a list of texts is needed (task.tokens)",
-                                         "train.jsonl, line 1: 0 in 'tokens' and 1 in 'tags'"]),
-        ({"train": table((["a", 5], ["O", "O"]))}, ["train.jsonl, line 1: item 2 of 'tokens' is a number, a text is needed (task.tokens)"]),
-        ({"train": table((["a", "b"], ["O", None]))}, ["train.jsonl, line 1: item 2 of 'tags' is missing, a text is needed (task.tags)"]),
-        ({"train": table((["a"], ["O"]), columns=("words", "tags"))}, ["task.tokens: train.jsonl has no column 'tokens'"]),
-        ({"train": tagged(ANNA, "Oslo/LOC")}, ["train.jsonl, line 2: tag 1 is 'LOC', in iob2 it is O or begins with B- or I-: mend it"]),
-        ({"train": tagged("a/O b/O")}, ["train.jsonl: 'tags' holds only O, two or more are needed (task.tags)"]),
-        ({"train": tagged(*["a/O b/B-"] * 5, ANNA)}, [*(f"train.jsonl, line {n}: tag 2 is 'B-'" for n in (1, 2, 3)), "... and 2 more"]),
+        (table((["a", "b"], ["O"])), ["1: 2 in 'tokens' and 1 in 'tags', each token needs one tag"]),
+        (table((5, [])), ["1: 'tokens' is a number, a list of texts is needed (task.tokens)"]),
+        (table((["a", 5], ["O", "O"])), ["1: item 2 of 'tokens' is a number, a text is needed (task.tokens)"]),
+        (table((["a", "b"], ["O", None])), ["1: item 2 of 'tags' is missing, a text is needed (task.tags)"]),
+        (tagged(ANNA, "Oslo/LOC"), ["2: tag 1 is 'LOC', in iob2 it is O or begins with B- or I-: mend it"]),
+        (tagged(*["a/O b/B-"] * 5, ANNA), [*(f"{n}: tag 2 is 'B-'" for n in (1, 2, 3)), "... and 2 more"]),
     ],
-)  # fmt: skip
+)
 def test_problems_are_told_with_their_lines_three_at_most(tables, words):
     with pytest.raises(BadInput) as failure:
-        kind().read(tables)
-    lines = str(failure.value).splitlines()
+        kind().read({"train": tables})
+    lines = [line.removeprefix("train.jsonl, line ") for line in str(failure.value).splitlines()]
     assert len(lines) == len(words)
     assert all(line.startswith(start) for line, start in zip(lines, words, strict=True)), lines
+
+
+def test_columns_and_labels_that_are_not_there():
+    with pytest.raises(BadInput, match=r"^task.tokens: train.jsonl has no column 'tokens'"):
+        kind().read({"train": table((["a"], ["O"]), columns=("words", "tags"))})
+    with pytest.raises(BadInput, match=r"^train.jsonl: 'tags' holds only O, two or more are needed \(task.tags\)"):
+        kind().read({"train": tagged("a/O b/O")})
 
 
 def test_options_that_the_tags_do_not_have():
@@ -178,8 +187,10 @@ def test_what_is_cut_or_has_no_piece_is_told_and_counts_as_outside(bert, side):
     assert made.tags(found[0]) == (read + unread if side == "right" else unread + read)
     assert made.tags(found[1]) == ["O", "B-PER"]
     assert made.describe(encoded.examples[1], found[1]) == {
-        "prediction": ["O", "B-PER"], "probability": [None, 0.5], "spans": [{"type": "PER", "start": 1, "end": 2, "text": "it"}],
-    }  # fmt: skip
+        "prediction": ["O", "B-PER"],
+        "probability": [None, 0.5],
+        "spans": [{"type": "PER", "start": 1, "end": 2, "text": "it"}],
+    }
     assert kind(labels=["NN", "VB"]).tags(found[1]) == [None, "VB"]
 
 
@@ -236,7 +247,9 @@ def files(folder: Path) -> list[str]:
         for _ in range(rows):
             number += 1
             thing, how = ("film", "plot", "story", "ending")[number % 4], ("good", "bad", "dull")[number % 3]
-            lines += [f"{w} x {t}" for w, t in (("the", "O"), (thing, "I-T"), ("was", "O"), ("very", "I-J"), (how, "I-J"))]
+            lines += [
+                f"{w} x {t}" for w, t in (("the", "O"), (thing, "I-T"), ("was", "O"), ("very", "I-J"), (how, "I-J"))
+            ]
             lines += ["it x O", "is x O"] * (number % 3) + [""]
         (folder / f"{split}.conll").write_text("\n".join(lines))
         overrides.append(f"task.{split}={folder / split}.conll")
@@ -269,7 +282,12 @@ def test_a_run_from_files_to_pipeline_and_predictions(given, tl_run, capsys):
 
     Path("new.txt").write_text("\n".join("\n".join(line["tokens"]) + "\n" for line in told))
     Path("new.csv").write_text("tokens\n" + "".join(" ".join(line["tokens"]) + "\n" for line in told))
-    for name, form in (("new.txt", "jsonl"), ("new.csv", "jsonl"), ("new.txt", "csv"), (given[6].split("=")[1], "jsonl")):
+    for name, form in (
+        ("new.txt", "jsonl"),
+        ("new.csv", "jsonl"),
+        ("new.txt", "csv"),
+        (given[6].split("=")[1], "jsonl"),
+    ):
         capsys.readouterr()
         assert cli.outcome(lambda name=name, form=form: predict.predict(["mine", name, "-f", form])) == 0
         out = capsys.readouterr().out
@@ -310,15 +328,25 @@ def test_the_store_changes_no_bit(given, tl_run, freeze, capsys):
         run = Path(name)
         assert tl_run(*given, *freeze, f"features.mode={mode}", "training.epochs=2", f"hydra.run.dir={run}") == 0
         weights = (run / "model" / "model.safetensors").read_bytes()
-        outcomes.append((weights, (run / "predictions-test.jsonl").read_bytes(), json.loads((run / "result.json").read_text())["test"]))
+        outcomes.append(
+            (
+                weights,
+                (run / "predictions-test.jsonl").read_bytes(),
+                json.loads((run / "result.json").read_text())["test"],
+            )
+        )
         said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("reused")]
-        assert {"off": "computed anew each time", "cold": " 0 of 41 examples", "warm": "41 of 41 examples"}[name] in said[0]
+        assert {"off": "computed anew each time", "cold": " 0 of 41 examples", "warm": "41 of 41 examples"}[
+            name
+        ] in said[0]
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
 def test_bf16_random_weights_few_examples_and_a_test_without_tags(given, tl_run, tmp_path, capsys):
     lines = Path(tmp_path / "test.conll").read_text().splitlines()
-    (tmp_path / "bare.jsonl").write_text(json.dumps({"tokens": [line.split()[0] for line in lines if line], "tags": None}))
+    (tmp_path / "bare.jsonl").write_text(
+        json.dumps({"tokens": [line.split()[0] for line in lines if line], "tags": None})
+    )
     given = [*(g for g in given if not g.startswith(("task.validation", "task.test"))), "task.test=bare.jsonl"]
     given += ["hardware.precision=bf16", "model.pretrained=false", "task.limit=10", "training.epochs=1"]
     assert tl_run(*given, "hydra.run.dir=mine") == 0

@@ -1,4 +1,4 @@
-"""CoNLL text: a token a line with its columns, a blank line ends a sentence. There is no header, so options name columns."""
+"""CoNLL text: a token a line with its columns, a blank line ends a sentence; there is no header."""
 
 import re
 
@@ -9,7 +9,7 @@ from tl_run.errors import BadInput
 
 
 def read_conll(name: str, data: bytes, *, tokens: str, tags: str, tag_column: int | str) -> Table:
-    """A row for each sentence, with the lists `tokens` (first column) and `tags`; without the latter in a file of one column.
+    """A row for each sentence, with the lists `tokens` (the first column) and `tags` (none in a file of one column).
 
     Columns are separated by tabs if the first line has one, else by spaces. `tag_column` counts from 1, or is "last".
     Lines that begin with -DOCSTART- stand between documents. Raises: BadInput with the lines that are not well formed.

@@ -110,7 +110,7 @@ def _places(offsets: np.ndarray, indices: np.ndarray, width: int | None) -> tupl
 
 
 def flat(out: Mapping[str, Any], tokenizer: Any) -> dict[str, np.ndarray]:
-    """What a tokenizer has made of a split, row after row: offsets (rows + 1,), and each column (tokens of all rows,)."""
+    """What a tokenizer has made of texts, row after row: offsets (rows + 1,), and columns (tokens of all rows,)."""
     lists = {name: out[name] for name in ("input_ids", "token_type_ids") if name in out}
     # GPT-2 makes no token of an empty text, and a batch without tokens has no shape: its mark between documents
     # stands for the text.

@@ -46,7 +46,9 @@ def fault(tags: Sequence[str], scheme: str) -> str | None:
             marks = " or ".join(f"{letter}-" for letter in ("BIES" if scheme == "bioes" else "BI"))
             return f"tag {i} is '{tag}', in {scheme} it is O or begins with {marks}: mend it, or type task.scheme=none"
     if scheme == "iob2" and (loose := _loose(tags)):
-        return f"tag {loose} is '{tags[loose - 1]}' and begins a span, in iob2 B- does: mend it, or type task.scheme=iob1"
+        return (
+            f"tag {loose} is '{tags[loose - 1]}' and begins a span, in iob2 B- does: mend it, or type task.scheme=iob1"
+        )
     return None
 
 

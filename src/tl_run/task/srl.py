@@ -8,8 +8,9 @@ from typing import Any
 
 from tl_run.data.table import Table
 from tl_run.task.kind import kind_of, refuse
+from tl_run.task.sentences import Sentence, Tags
 from tl_run.task.spans import Span
-from tl_run.task.tagging import Sentence, Tagging
+from tl_run.task.tagging import Tagging
 
 MARKS = "[", "]"  # before and behind the predicate
 
@@ -29,14 +30,18 @@ class Srl(Tagging):
     arXiv:1904.05255, tells neither.)
     """
 
-    def examples(
-        self, rows: Table, tokens: list[list[str]], tags: Sequence[list[str] | None], problems: list[str]
-    ) -> list[Any]:
-        places = rows.column(self.options.predicate, "task.predicate")
+    input_note = (
+        "The predicate stands in front, before a colon, and between brackets in its place: "
+        "`sang : Yesterday she [ sang ] a song`."
+    )
+
+    def examples(self, rows: Table, tokens: list[list[str]], tags: Tags) -> list[Any]:
+        problems: list[str] = []
+        values = rows.column(self.options.predicate, "task.predicate")
+        places = [_whole(value) for value in values]
         for i, (place, words) in enumerate(zip(places, tokens, strict=True)):
-            whole = isinstance(place, int) and not isinstance(place, bool)
-            if not whole or not 0 <= place < len(words):
-                shown = place if whole else kind_of(place)
+            if not 0 <= place < len(words):
+                shown = f"'{values[i]}'" if type(values[i]) in (int, str) and values[i] != "" else kind_of(values[i])
                 problems.append(
                     f"{rows.where(i)}: '{self.options.predicate}' is {shown}, a token from 0 to {len(words) - 1} is "
                     "needed (task.predicate)"
@@ -63,3 +68,10 @@ class Srl(Tagging):
 
     def inputs(self, example: Clause) -> dict[str, Any]:
         return super().inputs(example) | {"predicate": example.predicate}
+
+
+def _whole(value: Any) -> int:
+    """The whole number that a cell holds (in CSV it is text), or -1."""
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdigit() else -1
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1
