@@ -51,6 +51,11 @@ def test_what_is_not_of_the_scheme_is_told(tags, scheme, words):
     assert (fault(tags.split(), scheme) or "").startswith(words)
 
 
+def test_what_continues_no_span_begins_one():
+    found = spans(["B-PER", "I-LOC", "I-LOC", "O", "I-LOC", "B-LOC", "I-PER"])
+    assert found == [("PER", 0, 1), ("LOC", 1, 3), ("LOC", 4, 5), ("LOC", 5, 6), ("PER", 6, 7)]
+
+
 def test_a_table_by_hand():
     """Four in the gold, five found, two right: a wrong type, a wrong end, and one too many."""
     gold = ["B-PER I-PER O B-LOC O", "B-ORG I-ORG O", "B-PER"]

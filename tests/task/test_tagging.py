@@ -357,7 +357,7 @@ def test_bf16_random_weights_few_examples_and_a_test_without_tags(given, tl_run,
     assert len(Path("mine/predictions-validation.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_stopped_run_ends_like_one_that_was_not(given, tl_run, monkeypatch):
+def test_a_stopped_run_ends_like_one_that_was_not(given, tl_run, monkeypatch, capsys):
     assert tl_run(*given, "training.epochs=2", "hydra.run.dir=whole") == 0
     from tl_run import disk
 
@@ -371,6 +371,8 @@ def test_a_stopped_run_ends_like_one_that_was_not(given, tl_run, monkeypatch):
     monkeypatch.setattr(disk, "hook", stop)
     assert tl_run(*given, "training.epochs=2", "hydra.run.dir=broken") != 0
     monkeypatch.setattr(disk, "hook", lambda operation, path: None)
+    capsys.readouterr()
     assert tl_run("resume=broken") == 0
+    assert "going on from step 2" in capsys.readouterr().out
     for name in ("model/model.safetensors", "predictions-test.jsonl"):
         assert Path("whole", name).read_bytes() == Path("broken", name).read_bytes()
