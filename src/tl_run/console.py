@@ -1,7 +1,7 @@
 """What a person sees: the plan, the progress of training, and what came of it."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,10 +126,13 @@ class Terminal:
             self.console.print(f"test        {metric} [bold]{test[metric]:.4f}[/]  ({others})")
         tables = result["tables"]
         if "confusion" in tables and len(tables["confusion"]) <= LARGEST_SHOWN:
-            table, unbounded = _classes(tables, confusion=True), self.console.options.update(max_width=1000)
+            rows, unbounded = tables["per_class"], self.console.options.update(max_width=1000)
+            table = _classes("class", rows, tables["confusion"])
             if Measurement.get(self.console, unbounded, table).maximum > self.console.width:
-                table = _classes(tables, confusion=False)  # cut names would say nothing; result.json has the counts
+                table = _classes("class", rows)  # cut names would say nothing; result.json has the counts
             self.console.print(table)
+        if len(tables.get("per_type", ())) in range(1, LARGEST_SHOWN + 1):
+            self.console.print(_classes("type", tables["per_type"]))
         self.console.print(Text(f"folder      {folder}"))
         self.console.print(Text(f"model       {folder}/model   (tl-predict {shlex.quote(folder)} new.csv)"))
         if (Path(folder) / "adapter").is_dir():
@@ -140,16 +143,15 @@ class Terminal:
         self.console.print(Text(f"curves      tensorboard --logdir {shlex.quote(str(above))}"))
 
 
-def _classes(tables: Mapping[str, Any], confusion: bool) -> Table:
-    names = list(tables["per_class"])
+def _classes(what: str, rows: Mapping[str, Mapping[str, Any]], confusion: Sequence[Sequence[int]] = ()) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("class")
+    table.add_column(what)
     for column in ("precision", "recall", "f1", "support"):
         table.add_column(column, justify="right")
-    for name in names if confusion else ():
+    for name in rows if confusion else ():
         table.add_column(Text(f"as {name}"), justify="right")
-    for name, counts in zip(names, tables["confusion"], strict=True):
-        row = tables["per_class"][name]
+    for name, counts in zip(rows, confusion or [()] * len(rows), strict=True):
+        row = rows[name]
         scores = [f"{row[key]:.3f}" for key in ("precision", "recall", "f1")]
-        table.add_row(Text(name), *scores, str(row["support"]), *map(str, counts if confusion else ()))
+        table.add_row(Text(name), *scores, str(row["support"]), *map(str, counts))
     return table

@@ -40,6 +40,7 @@ def card(job: Any, result: dict[str, Any]) -> str:
         for name, value in (result[split] or {}).items()
     )
     use = PIPELINE.format(kind=job.task.pipeline) if stock else OWN_HEAD
+    use += f"\n{job.task.input_note}\n" if job.task.input_note else ""
     if options.model.head == "svm":
         use += "\nThe logits are decision values; a softmax over them gives no calibrated probabilities.\n"
     labels = f"Labels: {', '.join(job.task.labels)}. " if job.task.labels else ""

@@ -18,7 +18,7 @@ from tl_run.model.scratch.trunk import ScratchModel
 
 # Nothing is fetched, and code in the folder is not run; left to itself, transformers would ask on the terminal.
 DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-AUTO_CLASSES = ("AutoModelForSequenceClassification",)  # of the kinds of task
+AUTO_CLASSES = ("AutoModelForSequenceClassification", "AutoModelForTokenClassification")  # of the kinds of task
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from typing import Any
 KINDS = {
     "classification": "tl_run.task.classification:Classification",
     "regression": "tl_run.task.regression:Regression",
+    "tagging": "tl_run.task.tagging:Tagging",
+    "srl": "tl_run.task.srl:Srl",
 }
 
 

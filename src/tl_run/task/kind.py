@@ -29,6 +29,8 @@ class Kind:
     """transformers' Auto class of the stock head."""
     pipeline: str
     """transformers' name of what the saved model does, or of the nearest thing."""
+    input_note: str = ""
+    """What the saved model's card says of its input, where that is more than a text."""
     readers: Readers = MappingProxyType({})
     """Readers of file formats that only this kind has, by suffix."""
     lower_is_better: frozenset[str] = frozenset()

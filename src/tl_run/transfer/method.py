@@ -43,7 +43,7 @@ class Method:
         backward: Callable[[torch.Tensor], None],
     ) -> dict[str, torch.Tensor]:
         """Add the gradient of the batch to `.grad`, a micro-batch at a time; returns the mean of each term."""
-        weights = self.weights(batches)
+        weights = {term: max(1, count) for term, count in self.weights(batches).items()}  # nothing labelled: 0 / 1
         (name, indices), *others = batches.items()
         assert not others, "a method with several streams cuts them in its own gradient()"
         means: dict[str, torch.Tensor] = {}

@@ -37,4 +37,6 @@ from tl_run.config.options.task import AnyTask as AnyTask
 from tl_run.config.options.task import Classification as Classification
 from tl_run.config.options.task import Regression as Regression
 from tl_run.config.options.task import SplitNames as SplitNames
+from tl_run.config.options.task import Srl as Srl
+from tl_run.config.options.task import Tagging as Tagging
 from tl_run.config.options.task import Task as Task

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from tl_run.config.options.ranges import Count, Share, Whole
 from tl_run.config.schema import Range
 
-COLUMNS = ("text", "text_pair", "label", "id")
+COLUMNS = ("text", "text_pair", "label", "tokens", "tags", "predicate", "id")
 """Options that name a column of the data by the part it plays."""
 
 
@@ -96,4 +96,38 @@ class Regression(AnyTask):
     """Chooses the best model; auto: Spearman's rank correlation."""
 
 
-Task = Classification | Regression
+@dataclass(frozen=True)
+class Tagging(AnyTask):
+    """A tag for each token: names, chunks, parts of speech."""
+
+    kind: Literal["tagging"]
+    tokens: str
+    """Column of the tokens: a list of texts, or a text that is cut at spaces."""
+    tags: str
+    """Column of the tags: one for each token."""
+    tag_column: Literal["last"] | Annotated[int, Range(at_least=2)]
+    """In CoNLL text (.txt, .conll, .iob, .bio, .tsv) the column of the tag, counted from 1, the token."""
+    scheme: Literal["auto", "iob1", "iob2", "bioes", "none"]
+    """How tags mark spans; auto: as the tags look; none: they mark none, such as parts of speech."""
+    metric: Literal["auto", "f1", "accuracy"]
+    """Chooses the best model; auto: F1 over spans, or token accuracy where tags mark none."""
+
+
+@dataclass(frozen=True)
+class Srl(AnyTask):
+    """Semantic roles: for a predicate of a sentence what part each token plays."""
+
+    kind: Literal["srl"]
+    tokens: str
+    """Column of the tokens: a list of texts, or a text that is cut at spaces."""
+    predicate: str
+    """Column of the predicate's place among the tokens, counted from 0."""
+    tags: str
+    """Column of the roles, one for each token: spans (B-ARG0, I-ARG0), or at head words only (ARG0)."""
+    scheme: Literal["auto", "iob1", "iob2", "bioes", "none"]
+    """How roles mark spans; auto: as they look; none: each stands at a head word."""
+    metric: Literal["auto", "f1", "accuracy"]
+    """Chooses the best model; auto: F1 over arguments."""
+
+
+Task = Classification | Regression | Tagging | Srl
