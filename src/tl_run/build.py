@@ -64,6 +64,7 @@ def build(job: Job) -> Built:
         max_length=options.task.max_length,
         seed=options.seed,
         name=options.model.name,
+        processor=task.processor,
         design=Design(options.model.head, options.model.head_layer, options.model.pooling, options.model.dropout),
     )
     model, new = found.model, found.new if options.model.pretrained else ()
@@ -111,9 +112,7 @@ def build(job: Job) -> Built:
         require_every_label(options.model.head, encoded["train"], task.labels)
         per_epoch = 1
     freeze.apply(model, learning.phases[0])
-    used = [split.columns["input_ids"] for split in encoded.values()]
-    learns = learning.phases[0].learns
-    vocabulary, why = compact.occurring(model, used, found.pad["input_ids"], learns, options.optimizer)
+    vocabulary, why = _vocabulary(found, encoded, learning.phases[0].learns, options.optimizer)
     return Built(
         job=job,
         found=found,
@@ -131,6 +130,16 @@ def build(job: Job) -> Built:
         notes=[*job.splits.notes, *task.notes, *found.notes, *(adapted.notes if adapted else []), *why],
         seconds=seconds,
     )
+
+
+def _vocabulary(
+    found: pretrained.Pretrained, encoded: dict[str, Encoded], learns: frozenset[str], options: Any
+) -> tuple[torch.Tensor | None, list[str]]:
+    """The token ids that occur, where only those need computing, and why not otherwise; pictures have none."""
+    if "input_ids" not in found.pad:
+        return None, []
+    used = [split.columns["input_ids"] for split in encoded.values()]
+    return compact.occurring(found.model, used, found.pad["input_ids"], learns, options)
 
 
 def _required_by(options: Run) -> str:

@@ -69,8 +69,8 @@ def _set_mode(module: nn.Module, parent: bool) -> None:
 
 
 def moves(model: nn.Module, ever: frozenset[str]) -> dict[str, torch.Tensor]:
-    """What may move: parameters that learn, and floating-point buffers (running statistics)."""
+    """What may move: parameters that learn, and buffers (running statistics, and of how many batches)."""
     state = model.state_dict(keep_vars=True)
     parameters = {name: p for name, p in model.named_parameters() if name in ever}
-    buffers = {name: b for name, b in model.named_buffers() if name in state and b.is_floating_point()}
+    buffers = {name: b for name, b in model.named_buffers() if name in state}
     return parameters | buffers

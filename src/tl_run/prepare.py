@@ -9,6 +9,7 @@ from tl_run import embedded, hub, identity, task
 from tl_run.config import check
 from tl_run.config.options import Run
 from tl_run.data import sources, splits
+from tl_run.task.kind import Kind
 
 PATHS = {"task": {"train", "validation", "test", "dataset"}, "model": {"path"}}  # options that may name files
 
@@ -34,9 +35,9 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     """Everything that can fail without torch: options, hub and folders, files and their content."""
     started = time.time()
     options = check.check(config)
-    model_folder, dataset_folder, commits = find(options)
     kind = task.load(options.task)
-    tables = sources.read(options.task, dataset_folder, kind.readers)
+    model_folder, dataset_folder, commits = find(options, kind)
+    tables = sources.read(options.task, dataset_folder, kind.open)
     examples = kind.read(tables)
     made = splits.make(
         examples,
@@ -47,7 +48,8 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         limit=options.task.limit,
         seed=options.seed,
     )
-    data, weights = identity.of_tables(tables), identity.of_model(model_folder)
+    contents = {split: kind.content(rows, examples[split]) for split, rows in tables.items()}
+    data, weights = identity.of_tables(contents), identity.of_model(model_folder)
     return Job(
         options=options,
         config=config,
@@ -78,12 +80,12 @@ def stored(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def find(options: Run) -> tuple[Path, Path | None, dict[str, str | None]]:
+def find(options: Run, kind: Any) -> tuple[Path, Path | None, dict[str, str | None]]:
     """Folders of model and dataset, and their commits on the hub; what is missing is named at once."""
     model, data = options.model, options.task
     wanted: dict[str, hub.Wanted] = {}
     if not model.path.startswith(embedded.PREFIX):
-        files = ("config", "weights", "tokenizer") if model.pretrained else ("config", "tokenizer")
+        files = ("config", *(["weights"] if model.pretrained else []), kind.processor)
         wanted["model"] = hub.Wanted("model", model.path, "model.path", "model=tiny", model.revision, files)
     if data.dataset:
         names = tuple(name for name in (data.splits.train, data.splits.validation, data.splits.test) if name)
@@ -92,7 +94,7 @@ def find(options: Run) -> tuple[Path, Path | None, dict[str, str | None]]:
         )
     found = dict(zip(wanted, hub.find(list(wanted.values())), strict=True))
     return (
-        found["model"].folder if "model" in found else embedded.locate(model.path),
+        found["model"].folder if "model" in found else embedded.locate(kind.tiny if model.path == Kind.tiny else model.path),
         found["dataset"].folder if "dataset" in found else None,
         {kind: place.commit for kind, place in found.items()},
     )

@@ -43,6 +43,9 @@ class Encoded:
     examples: Sequence[Any] = ()
     """What the rows were made of, for kinds whose scores need more than labels."""
 
+    changing = ""
+    """Why the model reads a row in training otherwise in each epoch, where it does."""
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
