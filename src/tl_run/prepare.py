@@ -94,7 +94,9 @@ def find(options: Run, kind: Any) -> tuple[Path, Path | None, dict[str, str | No
         )
     found = dict(zip(wanted, hub.find(list(wanted.values())), strict=True))
     return (
-        found["model"].folder if "model" in found else embedded.locate(kind.tiny if model.path == Kind.tiny else model.path),
+        found["model"].folder
+        if "model" in found
+        else embedded.locate(kind.tiny if model.path == Kind.tiny else model.path),
         found["dataset"].folder if "dataset" in found else None,
         {kind: place.commit for kind, place in found.items()},
     )

@@ -70,6 +70,10 @@ def check(config: dict[str, Any]) -> Run:
         if not run.adapter.targets:
             raise BadOption("adapter.targets: one or more of query, key, value, output, feed_forward are needed")
     _check_head(run.model, run.freeze.name)
+    if run.model.statistics == "fixed" and not run.model.pretrained:
+        raise BadOption(
+            "model.statistics=fixed: random weights have no statistics to keep: type model.statistics=moving"
+        )
     if run.model.head != "stock" and not task.own_heads:
         raise BadOption(f"model.head={run.model.head}: task={task.name} has a head of its own: type model.head=stock")
     if run.model.head in SOLVED and task.kind != "classification":

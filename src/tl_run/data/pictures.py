@@ -68,7 +68,9 @@ class Pictures(Encoded):
         return np.full(len(self), max(1, height * width // 256))
 
     @classmethod
-    def read(cls, pictures: Sequence[Picture], processor: Any, ids: list[str], labels: np.ndarray, changing: str) -> "Pictures":
+    def read(
+        cls, pictures: Sequence[Picture], processor: Any, ids: list[str], labels: np.ndarray, changing: str
+    ) -> "Pictures":
         """Decode pictures, or take them from the cache when the same were decoded before.
 
         Raises: BadInput when a picture cannot be decoded, or the processor gives no one size.
@@ -112,7 +114,9 @@ def _settings(processor: Any) -> str:
     import PIL
     import transformers
 
-    return f"{FORMAT} {PIL.__version__} {transformers.__version__} {type(processor).__name__} {processor.to_json_string()}"
+    return (
+        f"{FORMAT} {PIL.__version__} {transformers.__version__} {type(processor).__name__} {processor.to_json_string()}"
+    )
 
 
 def _decode_all(pictures: Sequence[Picture], processor: Any) -> np.ndarray:
@@ -123,7 +127,9 @@ def _decode_all(pictures: Sequence[Picture], processor: Any) -> np.ndarray:
         try:
             image = _decoded(picture)
         except Exception as problem:  # each format has its own ways to be broken: OSError, SyntaxError, struct.error
-            problems.append(f"{picture.where}: the picture cannot be read ({_first_line(problem)}); replace or remove it")
+            problems.append(
+                f"{picture.where}: the picture cannot be read ({_first_line(problem)}); replace or remove it"
+            )
             continue
         made = _processed(processor, image, do_rescale=False, do_normalize=False)
         pixels = np.empty((len(pictures), *made.shape), np.uint8) if pixels is None else pixels

@@ -139,7 +139,12 @@ class States:
         In fp32 only: rounded states as a beginning would make the bits depend on what happens to be stored. And every
         layer's states come from the texts alone, as those of pictures do.
         """
-        if self.store is None or not self.trunk.texts or self.hardware.precision != "fp32" or any(cut.reading == "layers" for cut in cuts):
+        if (
+            self.store is None
+            or not self.trunk.texts
+            or self.hardware.precision != "fp32"
+            or any(cut.reading == "layers" for cut in cuts)
+        ):
             return []
         return [Cut(layers) for layers in range(1, min(cut.layers + (cut.reading != "tokens") for cut in cuts))]
 

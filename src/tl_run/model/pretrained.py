@@ -50,7 +50,7 @@ def load(
     labels: Mapping[str, Any],
     *,
     pretrained: bool,
-    max_length: int,
+    max_length: int | None,
     seed: int,
     name: str,
     design: Design = STOCK,
@@ -71,7 +71,7 @@ def load(
         raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
     same_head = getattr(config, "id2label", None) == labels.get("id2label", getattr(config, "id2label", None))
     config.update(dict(labels))
-    if processor == "tokenizer":
+    if max_length is not None:
         notes += _for_texts(tokenizer, config, max_length, name)
     stock = design.kind == "stock"
     if not stock:
@@ -97,7 +97,7 @@ def load(
         notes += [*heads.notes(model), *(["the checkpoint's head is not used, a new one is"] if same_head else [])]
     elif design.dropout is not None:
         heads.set_dropout(model, design.dropout, name)
-    if processor == "tokenizer":
+    if max_length is not None:
         _check_length(max_length, _positions(model), name)
     return Pretrained(model.eval(), tokenizer, new, notes)
 

@@ -71,7 +71,9 @@ class Images(Classes):
         found = [self._picture(rows, i, row[column], problems) for i, row in enumerate(rows.rows)]
         named = self.ids(rows)
         if not (self.options.id and self.options.id in rows.columns):
-            named = [picture.name if picture and picture.name else name for picture, name in zip(found, named, strict=True)]
+            named = [
+                picture.name if picture and picture.name else name for picture, name in zip(found, named, strict=True)
+            ]
         return [
             Example(name, picture, label) for name, picture, label in zip(named, found, labels, strict=True) if picture
         ]

@@ -19,7 +19,7 @@ class Method:
     """
 
     divisible = True
-    """False where a loss is no sum over examples: its batches must not be cut."""
+    """False where a loss is no sum over examples: its batches are cut only as the user says."""
 
     def streams(self) -> dict[str, Stream]:
         """The streams of a step; the first one counts epochs."""

@@ -100,6 +100,8 @@ class Regression(AnyTask):
 class Images(AnyTask):
     """One label for a picture; task.train and the others may be a folder with a folder of pictures for each class."""
 
+    max_length: Literal[None]  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Pictures have no tokens."""
     kind: Literal["images"]
     image: str
     """Column of the picture: a path (relative to the file's folder), its bytes, or {bytes, path} as on the hub."""
