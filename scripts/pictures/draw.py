@@ -1,4 +1,4 @@
-"""Draws the embedded pictures (`task=images-demo`), and pretrains the tiny model for pictures on patterns of other kinds.
+"""Draws the embedded pictures (`task=images-demo`), and pretrains the tiny model for pictures on other patterns.
 
     python scripts/pictures/draw.py src/tl_run/embedded
 

@@ -43,7 +43,7 @@ def check(config: dict[str, Any]) -> Run:
         raise BadOption("task.dataset and task.train/validation/test exclude each other: type one of the two")
     if not task.dataset and not task.train:
         raise BadOption(
-            f"task={task.name} needs data: type task.train=<file> (CSV, TSV, JSONL, JSON, Parquet) or "
+            f"task={task.name} needs data: type task.train={task.sources} or "
             f"task.dataset=<hub id or folder>; the columns are {', '.join(f'task.{role}' for role in task.columns)}"
         )
     columns = [*task.columns.values()]

@@ -36,7 +36,7 @@ class Encoded:
     """
 
     offsets: np.ndarray  # (rows + 1,)
-    columns: dict[str, np.ndarray]  # each (tokens of all rows,), int64 or int32
+    columns: dict[str, Any]  # arrays, each (tokens of all rows,), int64 or int32
     ids: list[str]  # of the examples that the rows come from
     labels: np.ndarray  # (rows, ...), -1 or NaN where there is none
     targets: Ragged | None = None

@@ -1,8 +1,8 @@
 """Pictures of a split: decoded once to bytes of the size that the model reads, and made numbers batch by batch.
 
-What a picture becomes is what transformers' own PIL processor of the model's folder makes of it, bit for bit: it resizes
-and crops; a byte's number is looked up in a table that the same processor fills. In memory: one byte for each value,
-147 KB for a picture of 224 x 224.
+What a picture becomes is what transformers' own PIL processor of the model's folder makes of it, bit for bit: it
+resizes and crops; a byte's number is looked up in a table that the same processor fills. All splits are in memory, a
+byte for each value: 147 KB for a picture of 224 x 224.
 """
 
 import hashlib
@@ -84,13 +84,13 @@ class Pictures(Encoded):
         first = _processed(processor, _decoded(pictures[0]))
         if not np.array_equal(made.padded(np.array([0]), {})["pixel_values"][0], first):
             raise BadInput(
-                f"model.path: the model's {type(processor).__name__} does more to a picture than to resize, crop, rescale "
-                "and normalize it: take another model"
+                f"model.path: the model's {type(processor).__name__} does more to a picture than to resize, crop, "
+                "rescale and normalize it: take another model"
             )
         return made
 
     @classmethod
-    def joined(cls, parts: Sequence["Pictures"]) -> "Pictures":
+    def joined(cls, parts: Sequence[Any]) -> "Pictures":
         """The pictures of several splits in one."""
         return replace(
             parts[0],

@@ -1,4 +1,7 @@
-"""A transformers model and its tokenizer or image processor from a folder, with the task's head; nothing is downloaded or executed."""
+"""A transformers model and its tokenizer, or image processor, from a folder, with the task's head.
+
+Nothing is downloaded or executed.
+"""
 
 import inspect
 import logging
@@ -196,7 +199,7 @@ def save(folder: Path, model: Any, tokenizer: Any, card: str) -> None:
 
 
 def load_model(folder: Path) -> tuple[Any, Any]:
-    """Model and tokenizer (or image processor) of a model folder of a run, whatever its head; see `tl_run.load_model`."""
+    """Model and tokenizer, or image processor, that a run has saved, whatever its head; see `tl_run.load_model`."""
     _quiet()
     ours = (folder / DESIGN).is_file()
     try:

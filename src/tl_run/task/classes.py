@@ -133,7 +133,7 @@ class Classes(Kind):
             "confusion": confusion_matrix(gold, predicted, labels=every).tolist(),
         }
 
-    def describe(self, example: Example, prediction: np.ndarray) -> dict[str, Any]:
+    def describe(self, example: Any, prediction: np.ndarray) -> dict[str, Any]:
         """One line of a predictions file: label, its probability, and the probability of each label."""
         best = int(np.argmax(prediction))
         return {

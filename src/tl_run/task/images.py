@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tl_run.data import augmentation
+from tl_run.data.encoded import Encoded
 from tl_run.data.picture_folder import read_folder
 from tl_run.data.pictures import Picture, Pictures
 from tl_run.data.table import Table
@@ -123,7 +124,7 @@ class Images(Classes):
         )
 
     def collate_training(
-        self, encoded: Pictures, indices: np.ndarray, pad: Mapping[str, int], seed: int, epoch: int
+        self, encoded: Encoded, indices: np.ndarray, pad: Mapping[str, int], seed: int, epoch: int
     ) -> dict[str, torch.Tensor]:
         """Pictures cropped and flipped as task.crop and task.flip say."""
         batch = self.collate(encoded, indices, pad)

@@ -93,8 +93,8 @@ class Kind:
         """Take the label names from the config of a model that a run has saved."""
         self.labels = [config.id2label[i] for i in range(config.num_labels)]
 
-    def encode(self, examples: Sequence[Any], processor: Any) -> Encoded:
-        """What the model reads, and labels, of all examples; `processor` is the tokenizer, or what the kind has."""
+    def encode(self, examples: Sequence[Any], tokenizer: Any, /) -> Encoded:
+        """What the model reads, and labels, of all examples; the tokenizer, or what else `processor` names."""
         raise NotImplementedError
 
     def collate(self, encoded: Encoded, indices: np.ndarray, pad: Mapping[str, int]) -> dict[str, torch.Tensor]:

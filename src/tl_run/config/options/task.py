@@ -26,6 +26,9 @@ class AnyTask:
     own_heads = False
     """Whether `model.head` may be other than transformers' own: one vector of a text is all that the kind reads."""
 
+    sources = "<file> (CSV, TSV, JSONL, JSON, Parquet)"
+    """What its data may be, for a message."""
+
     name: str
     """What the task is called: part of the run folder's name."""
     train: str | None
@@ -99,6 +102,8 @@ class Regression(AnyTask):
 @dataclass(frozen=True)
 class Images(AnyTask):
     """One label for a picture; task.train and the others may be a folder with a folder of pictures for each class."""
+
+    sources = f"<folder with a folder for each class>, <file> {AnyTask.sources.partition(' ')[2]}"
 
     max_length: Literal[None]  # pyright: ignore[reportIncompatibleVariableOverride]
     """Pictures have no tokens."""
