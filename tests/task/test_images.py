@@ -10,6 +10,7 @@ import torch
 import transformers
 from PIL import Image
 from safetensors.torch import load_file
+from transformers.image_utils import load_image
 
 from composing import compose
 from finished_objects import assemble
@@ -44,6 +45,9 @@ def photos(tmp_path: Path) -> Path:
     for i in range(3):
         picture(tmp_path / f"photos/cats/{i}.jpg", (40 + i, 30), i)
         picture(tmp_path / f"photos/dogs/deeper/{i}.png", (30, 50 + i), 10 + i, mode="P" if i else "L")
+    lying = Image.Exif()
+    lying[0x0112] = 6  # the camera was held upright
+    picture(tmp_path / "photos/cats/2.jpg", (42, 30), 2, exif=lying)
     (tmp_path / "photos/cats/.hidden").write_text("not a picture")
     (tmp_path / "photos/.cache").mkdir()
     return tmp_path / "photos"
@@ -172,7 +176,8 @@ def test_the_numbers_are_those_of_transformers_processor_cold_and_from_the_cache
     images = kind()
     examples = images.read({"train": images.open(photos)})["train"]
     own = processor(folder)
-    expected = own([Image.open(e.picture.source).convert("RGB") for e in examples], return_tensors="pt")["pixel_values"]
+    as_pipelines_do = [load_image(str(example.picture.source)) for example in examples]
+    expected = own(as_pipelines_do, return_tensors="pt")["pixel_values"]
     for _ in range(2):
         encoded = images.encode(examples, processor(folder))
         batch = images.collate(encoded, np.array([5, 0, 3]), {})
@@ -180,9 +185,9 @@ def test_the_numbers_are_those_of_transformers_processor_cold_and_from_the_cache
         assert batch["labels"].tolist() == [1, 0, 1]
         for example in examples[:1]:
             example.picture.source.touch()  # the cache goes by the bytes
-    both = Pictures.joined([encoded, images.encode(examples[1:3], own)])
-    again = torch.from_numpy(both.padded(np.array([7, 2, 6]), {})["pixel_values"])
-    assert torch.equal(again, expected[[2, 2, 1]])
+    both = Pictures.joined([encoded, images.encode(examples[1:5], own)])
+    again = torch.from_numpy(both.padded(np.array([9, 2, 6]), {})["pixel_values"])
+    assert torch.equal(again, expected[[4, 2, 1]])
 
 
 def test_a_processor_that_gives_no_one_size_is_refused(photos, tmp_path):
