@@ -209,10 +209,10 @@ def test_a_run_in_which_something_frozen_moves_fails(
 ) -> None:
     terms = FineTune.terms
 
-    def push(self, model, batches, progress):
+    def push(self, model, *others):
         with torch.no_grad():
             model.bert.pooler.dense.bias[3] += 1e-6
-        return terms(self, model, batches, progress)
+        return terms(self, model, *others)
 
     monkeypatch.setattr(FineTune, "terms", push)
     assert tl_run(*arguments, "freeze=trunk", "hydra.run.dir=run") == 70
@@ -294,11 +294,11 @@ def test_a_run_in_which_something_moves_in_a_phase_in_which_it_was_to_stay_fails
     """In the first phase or in the last, though it learns in the other."""
     real = FineTune.terms
 
-    def push(self, model, batches, progress):
+    def push(self, model, *others):
         if not model.bert.pooler.dense.bias.requires_grad:
             with torch.no_grad():
                 model.bert.pooler.dense.bias[3] += 1e-6
-        return real(self, model, batches, progress)
+        return real(self, model, *others)
 
     monkeypatch.setattr(FineTune, "terms", push)
     first = "learns:head" if last == "learns:all" else "learns:all"

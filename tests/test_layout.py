@@ -68,7 +68,7 @@ PARTS = sorted({name.removeprefix("tl_run.") for name in MODULES} - CENTRE - {"t
 def test_the_modules_are_found():
     assert set(MODULES) > {"tl_run", "tl_run.cli", "tl_run.task", "tl_run.data.table", "hydra_plugins.tl_run_sweeper"}
     assert own("tl_run.job", late=False) < own("tl_run.job")
-    assert "torch" in imports("tl_run.task.classification", late=True)
+    assert "torch" in imports("tl_run.task.classes", late=True)
 
 
 def test_the_centre_of_the_star():

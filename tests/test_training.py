@@ -55,6 +55,7 @@ def gradients(parts: Parts, micro_batch_size: int) -> tuple[dict[str, torch.Tens
     means = parts.method.gradient(
         parts.model,
         {"train": parts.method.streams()["train"].batch(0)},
+        step=0,
         progress=0.0,
         micro_batch_size=micro_batch_size,
         backward=lambda loss: loss.backward(),
@@ -268,9 +269,9 @@ def poison(monkeypatch: pytest.MonkeyPatch, step: int, factor: float = float("na
     """The loss of that step (from 0) is multiplied by `factor`."""
     terms, calls = FineTune.terms, []
 
-    def terms_then(self: FineTune, model: Any, batches: Any, progress: float) -> Any:
-        calls.append(progress)
-        found = terms(self, model, batches, progress)
+    def terms_then(self: FineTune, *arguments: Any) -> Any:
+        calls.append(arguments)
+        found = terms(self, *arguments)
         if len(calls) - 1 == step + micro_batch:
             return {name: (f, total * factor) for name, (f, total) in found.items()}
         return found

@@ -104,3 +104,43 @@ def _byte_level(kind: type, specials: list[str], folder: Path) -> dict[str, int]
     names = {name: i for i, name in enumerate([*specials, *sorted(ByteLevel.alphabet())])}
     kind(vocab=names, merges=[], model_max_length=64).save_pretrained(folder)
     return names
+
+
+def resnet(folder: Path) -> Path:
+    config = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 8, 16], depths=[1, 1, 1], layer_type="basic", out_features=None
+    )
+    return _of_pictures(transformers.ResNetModel, config, folder)
+
+
+def vit(folder: Path) -> Path:
+    return _of_pictures(transformers.ViTModel, transformers.ViTConfig(image_size=32, patch_size=8, **SIZES), folder)
+
+
+def mobilenet_v1(folder: Path) -> Path:
+    config = transformers.MobileNetV1Config(depth_multiplier=0.25, image_size=32, classifier_dropout_prob=0.1)
+    return _of_pictures(transformers.MobileNetV1Model, config, folder)
+
+
+def mobilenet_v2(folder: Path) -> Path:
+    config = transformers.MobileNetV2Config(depth_multiplier=0.25, image_size=32, classifier_dropout_prob=0.1)
+    return _of_pictures(transformers.MobileNetV2Model, config, folder)
+
+
+IMAGE_FAMILIES: dict[str, Callable[[Path], Path]] = {
+    "resnet": resnet,
+    "vit": vit,
+    "mobilenet-v1": mobilenet_v1,
+    "mobilenet-v2": mobilenet_v2,
+}
+
+
+def _of_pictures(kind: type, config: transformers.PretrainedConfig, folder: Path) -> Path:
+    """With statistics that pictures have left, or random weights would let nothing through to the top."""
+    torch.manual_seed(0)
+    model = kind(config).train()
+    for _ in range(3):
+        model(torch.randn(8, 3, 32, 32))
+    model.save_pretrained(folder)
+    transformers.ViTImageProcessorPil(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder

@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 
 def load_model(folder: str | PathLike[str]) -> tuple[Any, Any]:
-    """The model that a run has saved, in eval mode on the CPU, and its tokenizer.
+    """The model that a run has saved, in eval mode on the CPU, and its tokenizer (of pictures: its image processor).
 
     `folder` is the `model` folder of a run. Heads of every kind load, also those that transformers has no class for:
 

@@ -9,6 +9,7 @@ import torch
 from tl_run import adapter, audit, features, freeze, hardware, transfer
 from tl_run.config.options import SOLVED, Run
 from tl_run.data.encoded import Encoded
+from tl_run.errors import BadOption
 from tl_run.model import attention, compact, dropout, pretrained
 from tl_run.model.anatomy import Anatomy, anatomy
 from tl_run.model.design import Design
@@ -64,16 +65,22 @@ def build(job: Job) -> Built:
         max_length=options.task.max_length,
         seed=options.seed,
         name=options.model.name,
+        processor=task.processor,
         design=Design(options.model.head, options.model.head_layer, options.model.pooling, options.model.dropout),
     )
     model, new = found.model, found.new if options.model.pretrained else ()
     machine = hardware.prepare(options.hardware, sum(p.numel() for p in model.parameters()))
     parts = anatomy(model, new)
-    learning = freeze.Freeze(parts, options.freeze)  # refuses what the model has not, before anything is encoded
+    fixed = options.model.statistics == "fixed"
+    if fixed and not parts.statistics:
+        raise BadOption(f"model.statistics=fixed: {options.model.name} has no batch normalization: leave it out")
+    learning = freeze.Freeze(
+        parts, options.freeze, fixed_statistics=fixed
+    )  # refuses what the model has not, before anything is encoded
     adapted = adapter.put_in(model, parts, learning.ever, options.adapter, options.seed)
     if adapted:  # parameters have other names now, and the trunk's own stay
         parts = anatomy(model, new)
-        learning = freeze.Freeze(parts, options.freeze, adapted.base)
+        learning = freeze.Freeze(parts, options.freeze, adapted.base, fixed)
     if machine.device.type == "cpu" and not options.hardware.compile:
         attention.use(model)
         dropout.use(model)
@@ -107,14 +114,16 @@ def build(job: Job) -> Built:
         hardware=machine,
         forward=reuse,
     )
+    moving = [] if fixed else [name for name in parts.statistics if learning.learns_in(name)]
+    if moving:  # a loss is no sum over examples any more: what one is counted as depends on the others in its batch
+        method.divisible = False
+        found.notes.append("batch normalization learns by the statistics of each batch (model.statistics=moving)")
     per_epoch = next(iter(method.streams().values())).steps_per_epoch
     if options.model.head in SOLVED:
         require_every_label(options.model.head, encoded["train"], task.labels)
         per_epoch = 1
     freeze.apply(model, learning.phases[0])
-    used = [split.columns["input_ids"] for split in encoded.values()]
-    learns = learning.phases[0].learns
-    vocabulary, why = compact.occurring(model, used, found.pad["input_ids"], learns, options.optimizer)
+    vocabulary, why = _vocabulary(found, encoded, learning.phases[0].learns, options.optimizer)
     return Built(
         job=job,
         found=found,
@@ -132,6 +141,16 @@ def build(job: Job) -> Built:
         notes=[*job.splits.notes, *task.notes, *found.notes, *(adapted.notes if adapted else []), *why],
         seconds=seconds,
     )
+
+
+def _vocabulary(
+    found: pretrained.Pretrained, encoded: dict[str, Encoded], learns: frozenset[str], options: Any
+) -> tuple[torch.Tensor | None, list[str]]:
+    """The token ids that occur, where only those need computing, and why not otherwise; pictures have none."""
+    if "input_ids" not in found.pad:
+        return None, []
+    used = [split.columns["input_ids"] for split in encoded.values()]
+    return compact.occurring(found.model, used, found.pad["input_ids"], learns, options)
 
 
 def _required_by(options: Run) -> str:

@@ -21,23 +21,35 @@ class Freeze:
     """What learns at each step of a run: its phases, known from the start.
 
     `ever` is what learns at any time: the optimizer holds it. What is never in it must not move, and is audited.
-    `base` stays whatever the strategy says: weights that an adapter was put beside.
+    `base` stays whatever the strategy says: weights that an adapter was put beside. With `fixed_statistics` batch
+    normalization is in eval mode all the time, though its weights may learn.
     """
 
-    def __init__(self, anatomy: Anatomy, options: Any, base: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        options: Any,
+        base: frozenset[str] = frozenset(),
+        fixed_statistics: bool = False,
+    ) -> None:
+        fixed = anatomy.statistics if fixed_statistics else frozenset()
         lowest = {*[*anatomy.blocks.values()][-1]}
         self.phases = tuple(
             replace(
                 phase,
                 learns=(learns := phase.learns - base),
                 words=anatomy.words(learns),
-                still=frozenset() if learns & lowest else frozenset(anatomy.frame),
+                still=fixed if learns & lowest else fixed.union(anatomy.frame),
             )
             for phase in STRATEGIES[options.name](anatomy, options)
         )
         if not all(phase.learns for phase in self.phases):
             raise BadOption(f"freeze={options.name} leaves nothing that learns: type another freeze, or freeze=none")
         self.ever = frozenset[str]().union(*(phase.learns for phase in self.phases))
+
+    def learns_in(self, module: str) -> bool:
+        """Whether something within a module learns at any time."""
+        return any(name.startswith(f"{module}.") for name in self.ever)
 
     def at(self, state: Position) -> Phase:
         """The phase of a run in this state; the same object for as long as nothing changes."""
@@ -69,8 +81,8 @@ def _set_mode(module: nn.Module, parent: bool) -> None:
 
 
 def moves(model: nn.Module, ever: frozenset[str]) -> dict[str, torch.Tensor]:
-    """What may move: parameters that learn, and floating-point buffers (running statistics)."""
+    """What may move: parameters that learn, and buffers (running statistics, and of how many batches)."""
     state = model.state_dict(keep_vars=True)
     parameters = {name: p for name, p in model.named_parameters() if name in ever}
-    buffers = {name: b for name, b in model.named_buffers() if name in state and b.is_floating_point()}
+    buffers = {name: b for name, b in model.named_buffers() if name in state}
     return parameters | buffers

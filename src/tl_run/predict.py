@@ -29,9 +29,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     made = argparse.ArgumentParser(prog="tl-predict", description=__doc__)
     made.add_argument("run", type=Path, help="folder of a finished run")
-    made.add_argument(
-        "input", help="CSV, TSV, JSONL, JSON or Parquet file with the run's text column(s); - reads stdin"
-    )
+    made.add_argument("input", help="file with the run's columns, or a folder of pictures; - reads stdin")
     made.add_argument("-o", "--output", type=Path, help="file to write, .csv or .jsonl; default: stdout")
     made.add_argument(
         "-f", "--format", choices=["csv", "jsonl"], help="format of the output; default: by the name, or csv"
@@ -49,7 +47,11 @@ def predict(arguments: list[str]) -> None:
     options = parser().parse_args(arguments)
     stored = _config(options.run)
     kind = _kind(stored)
-    table = _read(options, kind)
+    table = (
+        readers.read_stream(sys.stdin.buffer, options.input_format)
+        if options.input == "-"
+        else kind.open(options.input)
+    )
     form = options.format or ("jsonl" if options.output and options.output.suffix in (".jsonl", ".ndjson") else "csv")
     if options.output and options.output.suffix not in (".csv", ".jsonl", ".ndjson") and not options.format:
         raise BadOption(
@@ -85,26 +87,25 @@ def _kind(stored: dict[str, Any]) -> Any:
     return task.load(check(stored | {"resume": None, "plan": False}).task)
 
 
-def _read(options: argparse.Namespace, kind: Any) -> Table:
-    if options.input == "-":
-        return readers.read_stream(sys.stdin.buffer, options.input_format)
-    return readers.read_table(options.input, kind.readers)
-
-
 def _predictions(options: argparse.Namespace, kind: Any, table: Table) -> list[dict[str, Any]]:
     examples = kind.read_unlabelled(table)
 
     from tl_run.evaluation import evaluate
     from tl_run.hardware import prepare
+    from tl_run.model.pretrained import padding
 
     model, tokenizer = tl_run.load_model(options.run / "model")
     kind.restore(model.config)
     wanted = argparse.Namespace(device=options.device, precision="fp32", threads="auto")
     hardware = prepare(wanted, sum(p.numel() for p in model.parameters()))
     encoded = kind.encode(examples, tokenizer)
-    pad = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     found = evaluate(
-        model.to(hardware.device), kind, encoded, batch_size=options.batch_size, pad=pad, hardware=hardware
+        model.to(hardware.device),
+        kind,
+        encoded,
+        batch_size=options.batch_size,
+        pad=padding(tokenizer),
+        hardware=hardware,
     )
     return [
         {"id": example.id, **kind.describe(example, prediction)}

@@ -9,7 +9,9 @@ from tl_run import embedded, hub, identity, task
 from tl_run.config import check
 from tl_run.config.options import Run, Scratch
 from tl_run.data import sources, splits
+from tl_run.errors import BadOption
 from tl_run.model.scratch import folder as scratch
+from tl_run.task.kind import Kind
 
 PATHS = {"task": {"train", "validation", "test", "dataset"}, "model": {"path"}}  # options that may name files
 
@@ -35,9 +37,9 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     """Everything that can fail without torch: options, hub and folders, files and their content."""
     started = time.time()
     options = check.check(config)
-    model_folder, dataset_folder, commits = find(options)
     kind = task.load(options.task)
-    tables = sources.read(options.task, dataset_folder, kind.readers)
+    model_folder, dataset_folder, commits = find(options, kind)
+    tables = sources.read(options.task, dataset_folder, kind.open)
     examples = kind.read(tables)
     made = splits.make(
         examples,
@@ -49,9 +51,13 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         seed=options.seed,
     )
     if isinstance(options.model, Scratch):
-        model_folder = scratch.made(options.model, kind.corpus(made.train), options.task.max_length)
+        if kind.auto_class not in scratch.HEADS:
+            what = f"model={options.model.name} has no head for task={options.task.name}"
+            raise BadOption(f"{what}: type model=tiny, or another that is pretrained")
+        model_folder = scratch.made(options.model, kind.corpus(made.train), options.task.max_length or 0)
     assert model_folder is not None
-    data, weights = identity.of_tables(tables), identity.of_model(model_folder)
+    contents = {split: kind.content(rows, examples[split]) for split, rows in tables.items()}
+    data, weights = identity.of_tables(contents), identity.of_model(model_folder)
     return Job(
         options=options,
         config=config,
@@ -82,16 +88,15 @@ def stored(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def find(options: Run) -> tuple[Path | None, Path | None, dict[str, str | None]]:
+def find(options: Run, kind: Kind) -> tuple[Path | None, Path | None, dict[str, str | None]]:
     """Folders of model and dataset, and their commits on the hub; what is missing is named at once.
 
     A model that begins with nothing has no folder yet: one is made when its training texts are known.
     """
     model, data = options.model, options.task
     wanted: dict[str, hub.Wanted] = {}
-    scratch = isinstance(model, Scratch)
-    if not scratch and not model.path.startswith(embedded.PREFIX):
-        files = ("config", "weights", "tokenizer") if model.pretrained else ("config", "tokenizer")
+    if not isinstance(model, Scratch) and not model.path.startswith(embedded.PREFIX):
+        files = ("config", *(["weights"] if model.pretrained else []), kind.processor)
         wanted["model"] = hub.Wanted("model", model.path, "model.path", "model=tiny", model.revision, files)
     if data.dataset:
         names = tuple(name for name in (data.splits.train, data.splits.validation, data.splits.test) if name)
@@ -100,7 +105,14 @@ def find(options: Run) -> tuple[Path | None, Path | None, dict[str, str | None]]
         )
     found = dict(zip(wanted, hub.find(list(wanted.values())), strict=True))
     return (
-        found["model"].folder if "model" in found else None if scratch else embedded.locate(model.path),
+        found["model"].folder if "model" in found else _embedded_model(model, kind),
         found["dataset"].folder if "dataset" in found else None,
         {kind: place.commit for kind, place in found.items()},
     )
+
+
+def _embedded_model(model: Any, kind: Kind) -> Path | None:
+    """Of the embedded family the member that reads what the kind has."""
+    if isinstance(model, Scratch):
+        return None
+    return embedded.locate(kind.tiny if model.path == Kind.tiny else model.path)

@@ -34,7 +34,8 @@ class Phase:
     words: str = ""
     """What learns, for people."""
     still: frozenset[str] = frozenset()
-    """Modules in eval mode though others in their parent learn: what they do lies below all that learns."""
+    """Modules in eval mode though they or others in their parent learn: what they do lies below all that learns, or is
+    to stay as it is."""
 
 
 def none(anatomy: Anatomy, options: Any) -> list[Phase]:

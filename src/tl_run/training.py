@@ -240,6 +240,7 @@ def _gradient(
             return method.gradient(
                 model,
                 batches,
+                step=state.step,
                 progress=state.step / budget.steps,
                 micro_batch_size=state.micro_batch_size,
                 backward=lambda loss: scaler.scale(loss).backward(),

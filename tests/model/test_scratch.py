@@ -235,6 +235,11 @@ def test_refused_in_words(overrides, words):
     assert words in str(failure.value)
 
 
+def test_a_kind_without_a_head_is_refused(tl_run, capsys):
+    assert tl_run("task=images-demo", "model=rnn") == 2
+    assert "model=rnn has no head for task=images-demo: type model=tiny" in " ".join(capsys.readouterr().err.split())
+
+
 def test_other_texts_or_options_are_another_folder():
     options = check(compose("model=rnn", "model.vocabulary=300")).model
     first = made(options, TEXTS, 32)

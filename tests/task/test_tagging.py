@@ -311,7 +311,12 @@ def test_any_cut_gives_the_same_gradient(given, freeze):
     for size in (7, 3, 1):
         parts.model.zero_grad(set_to_none=True)
         parts.method.gradient(
-            parts.model, {"train": indices}, progress=0.0, micro_batch_size=size, backward=lambda loss: loss.backward()
+            parts.model,
+            {"train": indices},
+            step=0,
+            progress=0.0,
+            micro_batch_size=size,
+            backward=lambda loss: loss.backward(),
         )
         gradients.append(parts.gradients())
     assert all(gradient.any() for name, gradient in gradients[0].items() if "key.bias" not in name)

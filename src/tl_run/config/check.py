@@ -54,7 +54,7 @@ def check(config: dict[str, Any]) -> Run:
         raise BadOption("task.dataset and task.train/validation/test exclude each other: type one of the two")
     if not task.dataset and not task.train:
         raise BadOption(
-            f"task={task.name} needs data: type task.train=<file> (CSV, TSV, JSONL, JSON, Parquet) or "
+            f"task={task.name} needs data: type task.train={task.sources} or "
             f"task.dataset=<hub id or folder>; the columns are {', '.join(f'task.{role}' for role in task.columns)}"
         )
     columns = [*task.columns.values()]
@@ -82,6 +82,10 @@ def check(config: dict[str, Any]) -> Run:
             raise BadOption("adapter.targets: one or more of query, key, value, output, feed_forward are needed")
     _check_head(run.model, run.freeze.name)
     _check_shape(run.model)
+    if run.model.statistics == "fixed" and not run.model.pretrained:
+        raise BadOption(
+            "model.statistics=fixed: random weights have no statistics to keep: type model.statistics=moving"
+        )
     if run.model.head != "stock" and not task.own_heads:
         raise BadOption(f"model.head={run.model.head}: task={task.name} has a head of its own: type model.head=stock")
     if run.model.head in SOLVED and task.kind != "classification":

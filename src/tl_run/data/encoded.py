@@ -36,12 +36,15 @@ class Encoded:
     """
 
     offsets: np.ndarray  # (rows + 1,)
-    columns: dict[str, np.ndarray]  # each (tokens of all rows,), int64 or int32
+    columns: dict[str, Any]  # arrays, each (tokens of all rows,), int64 or int32
     ids: list[str]  # of the examples that the rows come from
     labels: np.ndarray  # (rows, ...), -1 or NaN where there is none
     targets: Ragged | None = None
     examples: Sequence[Any] = ()
     """What the rows were made of, for kinds whose scores need more than labels."""
+
+    changing = ""
+    """Why the model reads a row in training otherwise in each epoch, where it does."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -78,11 +81,11 @@ class Encoded:
         arrays = cache.arrays("encoded", key(tokenizer, settings, texts, pairs or ()), make)
         return cls(arrays.pop("offsets"), arrays, ids, labels)
 
-    @classmethod
-    def joined(cls, parts: Sequence["Encoded"]) -> "Encoded":
-        """The examples of several splits in one."""
+    @staticmethod
+    def joined(parts: Sequence["Encoded"]) -> "Encoded":
+        """What the model reads of several splits in one; more than that is not kept."""
         lengths = np.concatenate([part.lengths for part in parts])
-        return cls(
+        return Encoded(
             np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
             [name for part in parts for name in part.ids],

@@ -1,19 +1,19 @@
 """Where the rows of each split come from: the user's files, the embedded sets, or a dataset folder of the hub."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tl_run import embedded
 from tl_run.config.options import AnyTask
 from tl_run.data import hub_layout
-from tl_run.data.readers import Readers, read_table
 from tl_run.data.table import Table
 from tl_run.errors import BadInput
 
 
-def read(options: AnyTask, folder: Path | None, readers: Readers) -> dict[str, Table]:
+def read(options: AnyTask, folder: Path | None, open: Callable[[Path], Table]) -> dict[str, Table]:
     """Rows of train, and of validation and test where the task has them.
 
-    `folder` holds the dataset when `task.dataset` names one; `readers` are those of the kind. Raises: BadInput.
+    `folder` holds the dataset when `task.dataset` names one; `open` is the kind's. Raises: BadInput.
     """
     if folder is not None:
         from tl_run.data import hub_data
@@ -29,4 +29,4 @@ def read(options: AnyTask, folder: Path | None, readers: Readers) -> dict[str, T
                 )
         return {split: hub_data.read_split(folder, options.subset, name) for split, name in names.items() if name}
     paths = {"train": options.train, "validation": options.validation, "test": options.test}
-    return {split: read_table(embedded.locate(path), readers) for split, path in paths.items() if path}
+    return {split: open(embedded.locate(path)) for split, path in paths.items() if path}

@@ -17,7 +17,7 @@ from tl_run.model.anatomy import Anatomy
 from tl_run.model.heads import Headed
 from tl_run.model.pooling import POOLINGS
 
-Inputs = Mapping[str, torch.Tensor]  # each (batch, tokens)
+Inputs = Mapping[str, torch.Tensor]  # each (batch, tokens); of pictures (batch, channels, height, width), and no mask
 
 
 @dataclass(frozen=True, order=True)
@@ -38,6 +38,7 @@ class Trunk:
     def __init__(self, model: Any, anatomy: Anatomy, inputs: Inputs) -> None:
         """`inputs`: a few padded examples, on which a cut is proved."""
         self.model, self.anatomy, self.base, self.inputs = model, anatomy, model.base_model, inputs
+        self.texts = "attention_mask" in inputs  # and not pictures, which have no tokens
         self.layers: list[nn.Module] = list(model.get_submodule(anatomy.path)) if anatomy.path else []
 
     def find(self, learns: Collection[str]) -> tuple[Cut | None, str]:
@@ -52,6 +53,8 @@ class Trunk:
             return None, f"a {type(self.model).__name__} is not one stack of layers"
         with torch.random.fork_rng(devices=[]):
             cut = Cut(count, self._read_of_it if whole else "tokens")
+            if cut.reading == "tokens" and not self.texts:
+                return None, "of pictures only the whole trunk's state is kept, where the head reads one"
             if cut.reading == "tokens":
                 cut = Cut(min(count, *self.model.layers) if isinstance(self.model, Headed) else count)
             if not cut.layers:
@@ -71,7 +74,9 @@ class Trunk:
     @property
     def hidden(self) -> int:
         """Numbers in a state."""
-        return self._seen.output.last_hidden_state.shape[-1]
+        output = self._seen.output  # a convolution's last states are maps: only what is pooled of them is kept
+        states = output.last_hidden_state
+        return states.shape[-1] if states.dim() == 3 else output.pooler_output.flatten(1).shape[1]
 
     def run(
         self, inputs: Inputs, cuts: Collection[Cut], below: Cut | None = None, states: torch.Tensor | None = None
@@ -120,10 +125,8 @@ class Trunk:
             with self._handing_on(cut, states):
                 yield inputs
         else:
-            column = _ends(inputs) if cut.reading == "last" else torch.zeros_like(_ends(inputs))
-            one_token = {name: values.gather(1, column[:, None]) for name, values in inputs.items()}
             with _forward(self.base, lambda *_, **__: self._output(cut.reading, states)):
-                yield one_token | {"attention_mask": torch.ones_like(column)[:, None]}
+                yield _one_token(inputs, cut.reading) if self.texts else inputs
 
     @contextmanager
     def _handing_on(self, cut: Cut | None, states: torch.Tensor | None) -> Iterator[None]:
@@ -177,13 +180,17 @@ class Trunk:
         read = {name for name, leaf in leaves.items() if leaf.grad is not None and leaf.grad.any()}
         if read == {"pooler_output"}:
             return "pooled"
-        if read != {"last_hidden_state"} or (ends := _ends(inputs)).min() == 0:
-            return "tokens"
         gradient = leaves["last_hidden_state"].grad
-        assert gradient is not None
+        if read != {"last_hidden_state"} or gradient is None or gradient.dim() != 3:
+            return "tokens"
         rows = gradient.any(-1)  # (batch, tokens)
-        batch = torch.arange(len(ends), device=ends.device)
         if not (rows.sum(1) == 1).all():
+            return "tokens"
+        if not self.texts:
+            return "first" if rows[:, 0].all() else "tokens"
+        ends = _ends(inputs)
+        batch = torch.arange(len(ends), device=ends.device)
+        if ends.min() == 0:
             return "tokens"
         return "first" if rows[:, 0].all() else "last" if rows[batch, ends].all() else "tokens"
 
@@ -193,16 +200,21 @@ class Trunk:
             states = [*output.hidden_states[:-1], output.last_hidden_state]
             return torch.stack([pool(state, mask) for state in states], 1)
         if reading == "pooled":
-            return output.pooler_output[:, None]
-        column = _ends(inputs) if reading == "last" else torch.zeros_like(_ends(inputs))
+            return output.pooler_output.flatten(1)[:, None]
+        if reading == "first":
+            return output.last_hidden_state[:, :1]
+        column = _ends(inputs)
         return output.last_hidden_state[torch.arange(len(column), device=column.device), column][:, None]
 
     def _output(self, reading: str, states: torch.Tensor) -> Any:
         """What the trunk would return for one-token texts with these states."""
-        kind = type(self._seen.output)
+        seen = self._seen.output
+        kind = type(seen)
         if reading == "layers":
             return kind(last_hidden_state=states[:, -1:], hidden_states=states.split(1, dim=1))
-        return kind(last_hidden_state=states, **({"pooler_output": states[:, 0]} if reading == "pooled" else {}))
+        if reading == "pooled":
+            return kind(last_hidden_state=states, pooler_output=states.view(-1, *seen.pooler_output.shape[1:]))
+        return kind(last_hidden_state=states)
 
     def _problem(self, cut: Cut) -> str | None:
         """Why the model cannot be cut there: something learns or is drawn below, or the rest does not follow."""
@@ -233,6 +245,13 @@ class _Seen:
 
 class _Reached(Exception):  # no error: the states are taken, the layers above need not run
     pass
+
+
+def _one_token(inputs: Inputs, reading: str) -> Inputs:
+    """Of each text the one token whose state is read."""
+    column = _ends(inputs) if reading == "last" else torch.zeros_like(_ends(inputs))
+    one = {name: values.gather(1, column[:, None]) for name, values in inputs.items()}
+    return one | {"attention_mask": torch.ones_like(column)[:, None]}
 
 
 def _ends(inputs: Inputs) -> torch.Tensor:

@@ -22,13 +22,16 @@ PIECE = 32  # batches in a piece of the store
 class Examples:
     """All splits in one: rows are numbered through them in their order."""
 
-    def __init__(self, splits: Mapping[str, Encoded], pad: Mapping[str, int], max_length: int, device: str) -> None:
+    def __init__(
+        self, splits: Mapping[str, Encoded], pad: Mapping[str, int], max_length: int | None, device: str
+    ) -> None:
         self.splits, self.pad, self.tokens = splits, pad, TOKENS[device]
-        self.all = Encoded.joined([*splits.values()])
+        parts = [*splits.values()]
+        self.all = type(parts[0]).joined(parts)
         starts = np.cumsum([0, *map(len, splits.values())]).tolist()
         self.starts = {id(split): start for split, start in zip(splits.values(), starts, strict=False)}
         self.lengths = self.all.lengths
-        self.widths = np.minimum(-(-self.lengths // STEP) * STEP, max_length)
+        self.widths = np.minimum(-(-self.lengths // STEP) * STEP, max_length or self.lengths.max())
         self.groups = self.widths * 2 + (self.widths == self.lengths)  # a batch without padding is given no mask
 
     def __len__(self) -> int:

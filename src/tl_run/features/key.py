@@ -36,6 +36,8 @@ class Keys:
         unknown = {*names} - self._prints.keys()
         self._prints |= fingerprints({n: p for n, p in trunk.model.named_parameters() if n in unknown})
         config = trunk.base.config
+        kept = trunk.base.state_dict().keys()
+        statistics = fingerprints({name: b for name, b in trunk.base.named_buffers() if name in kept})
         facts = {
             "format": FORMAT,
             "shapes": [STEP, self.tokens],
@@ -45,7 +47,7 @@ class Keys:
             "model": type(trunk.base).__name__,
             "attention": config._attn_implementation,
             "config": {key: value for key, value in config.to_dict().items() if key not in NOT_BELOW},
-            "weights": {name.removeprefix(f"{trunk.anatomy.base}."): self._prints[name] for name in names},
+            "weights": {name.removeprefix(f"{trunk.anatomy.base}."): self._prints[name] for name in names} | statistics,
             "cut": [
                 cut.layers,
                 cut.reading,

@@ -29,7 +29,7 @@ def make(
     prints: Mapping[str, str],
     *,
     pad: Mapping[str, int],
-    max_length: int,
+    max_length: int | None,
     hardware: Hardware,
     required_by: str,
     compiled: bool,
@@ -44,7 +44,8 @@ def make(
     reasons: list[str] = []
     for phase in learning.phases:
         freeze.apply(model, phase)
-        cuts[phase], reason = trunk.find(phase.learns) if not compiled else (None, "torch.compile takes it all")
+        why_none = "torch.compile takes it all" if compiled else splits["train"].changing
+        cuts[phase], reason = (None, why_none) if why_none else trunk.find(phase.learns)
         reasons += [reason] if reason else []
     if required_by and not any(cuts.values()):
         raise BadOption(
@@ -147,7 +148,8 @@ class Reuse:
             return model(**inputs)
         rows = (self.states.examples.starts[id(encoded)] + indices).tolist()
         states = self.states.take(self._cut, rows)
-        states = self.states.padded(self._cut, states, len(rows), inputs["input_ids"].shape[1])
+        width = next(iter(inputs.values())).shape[1]
+        states = self.states.padded(self._cut, states, len(rows), width)
         with self.states.trunk.above(self._cut, states, inputs) as rest:
             return model(**rest)
 

@@ -80,7 +80,7 @@ class States:
         inputs = {name: torch.from_numpy(a).to(device) for name, a in self.examples.arrays(rows).items()}
         below = self._below(cuts, rows)
         with torch.inference_mode(False), torch.no_grad(), self.hardware.autocast(), trunk.evaluating():
-            size, width = inputs["input_ids"].shape
+            size, width = next(iter(inputs.values())).shape[:2]
             states = self.padded(below, self.take(below, rows), size, width) if below else None
             taken = trunk.run(inputs, cuts, below, states)
         dtype, lengths = DTYPES.get(self.hardware.precision, torch.float32), self.examples.lengths
@@ -137,9 +137,14 @@ class States:
         """The cuts from whose states those at all of `cuts` could be computed, the lowest first.
 
         In fp32 only: rounded states as a beginning would make the bits depend on what happens to be stored. And every
-        layer's states come from the texts alone.
+        layer's states come from the texts alone, as those of pictures do.
         """
-        if self.store is None or self.hardware.precision != "fp32" or any(cut.reading == "layers" for cut in cuts):
+        if (
+            self.store is None
+            or not self.trunk.texts
+            or self.hardware.precision != "fp32"
+            or any(cut.reading == "layers" for cut in cuts)
+        ):
             return []
         return [Cut(layers) for layers in range(1, min(cut.layers + (cut.reading != "tokens") for cut in cuts))]
 

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class Anatomy:
     head: tuple[str, ...]
     norms: frozenset[str]
     """Weights and biases of normalization layers, wherever they are."""
+    statistics: frozenset[str]
+    """Modules that normalize by statistics of the batch, and keep them for evaluation."""
     base: str
     """Name of the base module in the model; empty when it is the model itself."""
     path: str | None
@@ -96,6 +99,7 @@ def anatomy(model: nn.Module, new: Collection[str] = ()) -> Anatomy:
         tuple(top),
         tuple(head),
         norms=frozenset(_norms(model)),
+        statistics=frozenset(name for name, m in model.named_modules() if isinstance(m, _BatchNorm)),
         base=inside.rstrip("."),
         path=lists[0][0] if len(lists) == 1 else None,
         frame=tuple(dict.fromkeys(name for path, _ in lists for name in _frame(model, inside.rstrip("."), path))),

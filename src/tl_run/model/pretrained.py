@@ -1,4 +1,7 @@
-"""A transformers model and its tokenizer from a folder, with the task's head; nothing is downloaded or executed."""
+"""A transformers model and its tokenizer, or image processor, from a folder, with the task's head.
+
+Nothing is downloaded or executed.
+"""
 
 import inspect
 import logging
@@ -14,26 +17,39 @@ from torch import nn
 from tl_run.errors import BadInput, BadOption
 from tl_run.model import heads, scratch
 from tl_run.model.design import DESIGN, STOCK, Design, settle
+from tl_run.model.folder import FILES
 from tl_run.model.scratch.trunk import ScratchModel
 
 # Nothing is fetched, and code in the folder is not run; left to itself, transformers would ask on the terminal.
 DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-AUTO_CLASSES = ("AutoModelForSequenceClassification", "AutoModelForTokenClassification")  # of the kinds of task
+AUTO_CLASSES = (  # of the kinds of task
+    "AutoModelForImageClassification",
+    "AutoModelForSequenceClassification",
+    "AutoModelForTokenClassification",
+)
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model in fp32 on the CPU, its tokenizer, and the parameters that are new."""
+    """A model in fp32 on the CPU, what makes its inputs, and the parameters that are new."""
 
     model: Any
     tokenizer: Any
+    """Or an image processor."""
     new: frozenset[str]
     notes: list[str]
 
     @property
     def pad(self) -> dict[str, int]:
         """The value that pads each input column."""
-        return {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
+        return padding(self.tokenizer)
+
+
+def padding(processor: Any) -> dict[str, int]:
+    """The value that pads each input column of what the processor makes: pictures are not padded."""
+    if isinstance(processor, transformers.BaseImageProcessor):
+        return {}
+    return {"input_ids": processor.pad_token_id, "token_type_ids": processor.pad_token_type_id}
 
 
 def load(
@@ -42,35 +58,30 @@ def load(
     labels: Mapping[str, Any],
     *,
     pretrained: bool,
-    max_length: int,
+    max_length: int | None,
     seed: int,
     name: str,
     design: Design = STOCK,
+    processor: str = "tokenizer",
 ) -> Pretrained:
     """Load from a folder in the hub's layout; new weights (the head, or all of them) are drawn from `seed`.
 
     `labels` is what the task writes into the config. A stock design gives the stock class of `auto_class`, with its own
-    head; any other gives `heads.Headed`, always with a new one.
+    head; any other gives `heads.Headed`, always with a new one. `processor` is a key of model.folder.FILES.
     Raises: BadInput when the folder cannot be read, BadOption when it does not fit the task's options.
     """
     _quiet()
     scratch.register()
     notes: list[str] = []
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **DATA_ONLY)
+        tokenizer = _processor(folder, processor)
         config = transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
     except Exception as problem:  # transformers raises OSError, ValueError, KeyError and its backends' own
         raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
-    longest = min(getattr(config, "max_position_embeddings", None) or 10**9, tokenizer.model_max_length)
-    _check_length(max_length, longest, name)
     same_head = getattr(config, "id2label", None) == labels.get("id2label", getattr(config, "id2label", None))
     config.update(dict(labels))
-    if getattr(config, "use_cache", False):
-        config.use_cache = False  # keys and values of a decoder are for generating; here they would only take memory
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-        notes.append(f"{name} has no pad token: {tokenizer.pad_token} pads")
-    config.pad_token_id = tokenizer.pad_token_id
+    if max_length is not None:
+        notes += _for_texts(tokenizer, config, max_length, name)
     stock = design.kind == "stock"
     if not stock:
         design = settle(design, config, tokenizer, name)
@@ -96,8 +107,29 @@ def load(
         notes += [*heads.notes(model), *(["the checkpoint's head is not used, a new one is"] if same_head else [])]
     elif design.dropout is not None:
         heads.set_dropout(model, design.dropout, name)
-    _check_length(max_length, _positions(model), name)
+    if max_length is not None:
+        _check_length(max_length, _positions(model), name)
     return Pretrained(model.eval(), tokenizer, new, notes)
+
+
+def _processor(folder: Path, what: str) -> Any:
+    if what == "image processor":  # PIL's, also where torchvision is installed: its numbers differ in the last bits
+        return transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", **DATA_ONLY)
+    return transformers.AutoTokenizer.from_pretrained(folder, **DATA_ONLY)
+
+
+def _for_texts(tokenizer: Any, config: Any, max_length: int, name: str) -> list[str]:
+    """Settle what pads, in tokenizer and config; returns what the user should know."""
+    longest = min(getattr(config, "max_position_embeddings", None) or 10**9, tokenizer.model_max_length)
+    _check_length(max_length, longest, name)
+    if getattr(config, "use_cache", False):
+        config.use_cache = False  # keys and values of a decoder are for generating; here they would only take memory
+    notes = []
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        notes.append(f"{name} has no pad token: {tokenizer.pad_token} pads")
+    config.pad_token_id = tokenizer.pad_token_id
+    return notes
 
 
 def _read(folder: Path, auto: Any, config: Any) -> tuple[Any, frozenset[str]]:
@@ -174,12 +206,13 @@ def save(folder: Path, model: Any, tokenizer: Any, card: str) -> None:
 
 
 def load_model(folder: Path) -> tuple[Any, Any]:
-    """Model and tokenizer of a model folder that a run has saved, whatever its head; see `tl_run.load_model`."""
+    """Model and tokenizer, or image processor, that a run has saved, whatever its head; see `tl_run.load_model`."""
     _quiet()
     scratch.register()
     ours = (folder / DESIGN).is_file()
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **DATA_ONLY)
+        pictures = (folder / FILES["image processor"][0]).is_file()
+        tokenizer = _processor(folder, "image processor" if pictures else "tokenizer")
         config = transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
         # Of the class that the folder names only the kind is used: BertForSequenceClassification.
         name = f"AutoModelFor{(config.architectures or [''])[0].partition('For')[2]}"

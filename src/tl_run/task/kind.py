@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tl_run.data.encoded import Encoded
-from tl_run.data.readers import Readers
+from tl_run.data.readers import Readers, read_table
 from tl_run.data.table import Table
 from tl_run.errors import BadInput
 
@@ -33,6 +34,10 @@ class Kind:
     """What the saved model's card says of its input, where that is more than a text."""
     readers: Readers = MappingProxyType({})
     """Readers of file formats that only this kind has, by suffix."""
+    processor = "tokenizer"
+    """What makes the model's inputs, a key of model.folder.FILES."""
+    tiny = "embedded:tiny"
+    """The member of the embedded family `model=tiny` that reads what this kind has."""
     lower_is_better: frozenset[str] = frozenset()
     """Metrics of which less is better."""
 
@@ -52,6 +57,10 @@ class Kind:
 
     # -- reading
 
+    def open(self, path: str | Path) -> Table:
+        """The rows of what the user names as data. Raises: BadInput, MachineFault."""
+        return read_table(path, self.readers)
+
     def read(self, sources: Mapping[str, Table]) -> dict[str, list[Any]]:
         """Examples of every split. Raises: BadInput with file, line and remedy, over all rows of all splits."""
         raise NotImplementedError
@@ -59,6 +68,10 @@ class Kind:
     def read_unlabelled(self, rows: Table) -> list[Any]:
         """Examples of a file without gold labels, as tl-predict gets them. Raises: BadInput."""
         raise NotImplementedError
+
+    def content(self, rows: Table, examples: Sequence[Any]) -> Table:
+        """The rows with all in them that decides the result, which the run's identity is made of."""
+        return rows
 
     @staticmethod
     def stratum(example: Any) -> Hashable | None:
@@ -86,8 +99,8 @@ class Kind:
         """Take the label names from the config of a model that a run has saved."""
         self.labels = [config.id2label[i] for i in range(config.num_labels)]
 
-    def encode(self, examples: Sequence[Any], tokenizer: Any) -> Encoded:
-        """Token ids and labels of all examples."""
+    def encode(self, examples: Sequence[Any], tokenizer: Any, /) -> Encoded:
+        """What the model reads, and labels, of all examples; the tokenizer, or what else `processor` names."""
         raise NotImplementedError
 
     def collate(self, encoded: Encoded, indices: np.ndarray, pad: Mapping[str, int]) -> dict[str, torch.Tensor]:
@@ -97,6 +110,12 @@ class Kind:
         batch = {name: torch.from_numpy(array) for name, array in encoded.padded(indices, pad).items()}
         batch["labels"] = torch.from_numpy(encoded.labels[indices])
         return batch
+
+    def collate_training(
+        self, encoded: Encoded, indices: np.ndarray, pad: Mapping[str, int], seed: int, epoch: int
+    ) -> dict[str, torch.Tensor]:
+        """As `collate`, for training: what is drawn at random is a function of seed, epoch and example alone."""
+        return self.collate(encoded, indices, pad)
 
     def loss(self, outputs: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Sum over the labelled items of a batch; in float32 whatever the precision."""

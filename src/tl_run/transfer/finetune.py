@@ -28,7 +28,7 @@ class FineTune(Method):
         forward: Callable[..., Any] = whole,
     ) -> None:
         self.task, self.train, self.pad, self.hardware, self.forward = task, train, pad, hardware, forward
-        self.stream = Stream(train.lengths, batch_size, seed)
+        self.seed, self.stream = seed, Stream(train.lengths, batch_size, seed)
 
     def streams(self) -> dict[str, Stream]:
         """The training examples."""
@@ -38,9 +38,12 @@ class FineTune(Method):
         """Labelled items in the batch."""
         return {"loss": self.task.weight(self.train, batches["train"])}
 
-    def terms(self, model: nn.Module, batches: Batches, progress: float) -> dict[str, tuple[float, torch.Tensor]]:
+    def terms(
+        self, model: nn.Module, batches: Batches, step: int, progress: float
+    ) -> dict[str, tuple[float, torch.Tensor]]:
         """The task's loss, summed."""
-        batch = self.task.collate(self.train, batches["train"], self.pad)
+        epoch = step // self.stream.steps_per_epoch
+        batch = self.task.collate_training(self.train, batches["train"], self.pad, self.seed, epoch)
         batch = {name: tensor.to(self.hardware.device, non_blocking=True) for name, tensor in batch.items()}
         with self.hardware.autocast():
             outputs = self.forward(model, self.train, batches["train"], batch)

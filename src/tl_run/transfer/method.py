@@ -19,7 +19,7 @@ class Method:
     """
 
     divisible = True
-    """False where a loss is no sum over examples: its batches must not be cut."""
+    """False where a loss is no sum over examples: its batches are cut only as the user says."""
 
     def streams(self) -> dict[str, Stream]:
         """The streams of a step; the first one counts epochs."""
@@ -29,8 +29,10 @@ class Method:
         """How many items each term sums over."""
         raise NotImplementedError
 
-    def terms(self, model: nn.Module, batches: Batches, progress: float) -> dict[str, tuple[float, torch.Tensor]]:
-        """For each term its factor at this progress (0 to 1) and its sum over the items of `batches`."""
+    def terms(
+        self, model: nn.Module, batches: Batches, step: int, progress: float
+    ) -> dict[str, tuple[float, torch.Tensor]]:
+        """For each term its factor at this step and progress (0 to 1) and its sum over the items of `batches`."""
         raise NotImplementedError
 
     def gradient(
@@ -38,6 +40,7 @@ class Method:
         model: nn.Module,
         batches: Batches,
         *,
+        step: int,
         progress: float,
         micro_batch_size: int,
         backward: Callable[[torch.Tensor], None],
@@ -48,7 +51,7 @@ class Method:
         assert not others, "a method with several streams cuts them in its own gradient()"
         means: dict[str, torch.Tensor] = {}
         for part in cut(indices, micro_batch_size):
-            terms = self.terms(model, {name: part}, progress)
+            terms = self.terms(model, {name: part}, step, progress)
             loss = torch.stack([factor * total / weights[term] for term, (factor, total) in terms.items()]).sum()
             backward(loss)
             for term, (_, total) in terms.items():

@@ -25,6 +25,10 @@ class AnyModel:
     dropout: Annotated[float, Range(at_least=0, below=1)] | None
     """Share of the head's input that is dropped in training; null: as the checkpoint says."""
 
+    statistics: Literal["moving", "fixed"]
+    """Batch normalization in blocks that learn: by the statistics of each batch, which move those that are kept for
+    evaluation, or by those of the checkpoint all the time."""
+
 
 @dataclass(frozen=True)
 class Pretrained(AnyModel):

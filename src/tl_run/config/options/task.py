@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from tl_run.config.options.ranges import Count, Share, Whole
 from tl_run.config.schema import Range
 
-COLUMNS = ("text", "text_pair", "label", "tokens", "tags", "predicate", "id")
+COLUMNS = ("text", "text_pair", "tokens", "predicate", "tags", "image", "label", "id")
 """Options that name a column of the data by the part it plays."""
 
 
@@ -25,6 +25,9 @@ class AnyTask:
 
     own_heads = False
     """Whether `model.head` may be other than transformers' own: one vector of a text is all that the kind reads."""
+
+    sources = "<file> (CSV, TSV, JSONL, JSON, Parquet)"
+    """What its data may be, for a message."""
 
     name: str
     """What the task is called: part of the run folder's name."""
@@ -130,4 +133,27 @@ class Srl(AnyTask):
     """Chooses the best model; auto: F1 over arguments."""
 
 
-Task = Classification | Regression | Tagging | Srl
+@dataclass(frozen=True)
+class Images(AnyTask):
+    """One label for a picture; task.train and the others may be a folder with a folder of pictures for each class."""
+
+    sources = f"<folder with a folder for each class>, <file> {AnyTask.sources.partition(' ')[2]}"
+
+    max_length: Literal[None]  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Pictures have no tokens."""
+    kind: Literal["images"]
+    image: str
+    """Column of the picture: a path (relative to the file's folder), its bytes, or {bytes, path} as on the hub."""
+    label: str
+    """Column of the label."""
+    shots: Count | None
+    """Labelled training examples per class, drawn by `seed`."""
+    metric: Literal["auto", "accuracy", "f1_macro", "f1_weighted", "mcc"]
+    """Chooses the best model; auto: accuracy, or macro F1 when the largest class is over 4 times the smallest."""
+    flip: bool
+    """Whether every second training picture is mirrored, drawn anew each epoch."""
+    crop: Annotated[float, Range(above=0, at_most=1)]
+    """Training pictures are square parts, drawn anew each epoch, with a side of this share of the picture's or more."""
+
+
+Task = Classification | Images | Regression | Srl | Tagging

@@ -10,6 +10,7 @@ from tl_run import cache, durable, manifest
 from tl_run.errors import BadCheckpoint
 from tl_run.model.scratch import vocabulary
 
+HEADS = ("AutoModelForSequenceClassification", "AutoModelForTokenClassification")  # those of heads.py
 FORMAT = 1  # raise when the same options and texts would give another folder
 
 

@@ -1,0 +1,147 @@
+"""One class for each example: labels by name, cross-entropy, and the scores of classes. What is read is left open."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tl_run.config.names import did_you_mean
+from tl_run.data.encoded import Encoded
+from tl_run.data.table import Table
+from tl_run.task.kind import Kind, kind_of
+
+if TYPE_CHECKING:
+    import torch
+
+NOTHING: Any = 0  # what scikit-learn shall say of a class that was never predicted
+
+
+class Classes(Kind):
+    """Cross-entropy over the labels of the training data."""
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        self.metric = "accuracy" if options.metric == "auto" else options.metric
+
+    # -- reading
+
+    def read_labels(self, sources: Mapping[str, Table], problems: list[str]) -> dict[str, list[int | None]]:
+        """The labels are those of the whole train file, sorted."""
+        named = {split: self._label_names(rows, problems) for split, rows in sources.items()}
+        present = {name for name in named["train"] if name is not None}
+        self.labels = sorted(present, key=lambda name: (0, int(name), name) if _is_whole(name) else (1, 0, name))
+        index = {name: i for i, name in enumerate(self.labels)}
+        for split, rows in sources.items():
+            for i, name in enumerate(named[split]):
+                if name is not None and name not in index:
+                    near = did_you_mean(name, self.labels)
+                    problems.append(f"{rows.where(i)}: label '{name}' does not occur in train.{near}")
+        return {split: [None if n is None else index.get(n) for n in names] for split, names in named.items()}
+
+    def _label_names(self, rows: Table, problems: list[str]) -> list[str | None]:
+        column = self.options.label
+        rows.require(column, "task.label")
+        names = rows.class_names.get(column)
+        labels: list[str | None] = []
+        for i, row in enumerate(rows.rows):
+            value = row[column]
+            if names is not None and (value is None or isinstance(value, int)):
+                labels.append(None if value is None else names[value])
+            elif isinstance(value, str | int) and str(value).strip() != "":
+                labels.append(str(value))
+            else:
+                what = f"{value}: text or a whole number is needed" if isinstance(value, float) else kind_of(value)
+                problems.append(f"{rows.where(i)}: the label in '{column}' is {what} (task.label)")
+                labels.append(None)
+        return labels
+
+    def check(self, rows: Table, labels: Sequence[int | None], problems: list[str]) -> None:
+        counts = Counter(self.labels[label] for label in labels if label is not None)
+        if problems or not rows.rows:
+            return
+        if len(counts) < 2:
+            problems.append(
+                f"{rows.path}: '{self.options.label}' holds {len(counts)} label ({', '.join(counts)}), two or more are "
+                f"needed; task.label can be one of: {', '.join(rows.columns)}"
+            )
+        elif len(counts) > 10 and max(counts.values()) == 1:
+            problems.append(f"{rows.path}: every row has a label of its own in '{self.options.label}': is it an id?")
+        largest, smallest = max(counts.values(), default=1), min(counts.values(), default=1)
+        if self.options.metric == "auto" and largest > 4 * smallest:
+            self.metric = "f1_macro"
+            self.notes.append(
+                f"largest class {largest}, smallest {smallest} examples: macro F1 chooses the model (task.metric)"
+            )
+
+    # -- model
+
+    def head(self) -> dict[str, Any]:
+        """What the model's config says of the head."""
+        return {
+            "num_labels": len(self.labels),
+            "id2label": dict(enumerate(self.labels)),
+            "label2id": {name: i for i, name in enumerate(self.labels)},
+            "problem_type": "single_label_classification",
+        }
+
+    def label_array(self, labels: Sequence[int | None]) -> np.ndarray:
+        return np.array([-1 if label is None else label for label in labels])
+
+    def gold(self, label: int) -> str:
+        return self.labels[label]
+
+    def loss(self, outputs: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Sum over the batch of -log softmax(logits)[label]; in float32 whatever the precision."""
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(outputs.logits.float(), batch["labels"], reduction="sum")
+
+    def decode(self, outputs: Any, batch: Mapping[str, torch.Tensor], model: Any) -> list[np.ndarray]:
+        """Probabilities (labels,) for each example of a batch."""
+        return list(outputs.logits.float().softmax(-1).cpu().numpy())
+
+    # -- scores
+
+    def metrics(self, predictions: Sequence[np.ndarray], encoded: Encoded) -> dict[str, float]:
+        """Accuracy, F1 (macro, weighted) and Matthews correlation, as scikit-learn counts them."""
+        from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+        gold, predicted = encoded.labels, np.argmax(predictions, axis=1)
+        every = list(range(len(self.labels)))
+        return {
+            "accuracy": float(accuracy_score(gold, predicted)),
+            "f1_macro": float(f1_score(gold, predicted, labels=every, average="macro", zero_division=NOTHING)),
+            "f1_weighted": float(f1_score(gold, predicted, labels=every, average="weighted", zero_division=NOTHING)),
+            "mcc": float(matthews_corrcoef(gold, predicted)),
+        }
+
+    def tables(self, predictions: Sequence[np.ndarray], encoded: Encoded) -> dict[str, Any]:
+        """Per class precision, recall, F1 and support; confusion[gold][predicted] as counts."""
+        from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+        gold, predicted = encoded.labels, np.argmax(predictions, axis=1)
+        every = list(range(len(self.labels)))
+        columns = precision_recall_fscore_support(gold, predicted, labels=every, zero_division=NOTHING)
+        return {
+            "per_class": {
+                name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+                for name, p, r, f, n in zip(self.labels, *columns, strict=True)  # type: ignore[arg-type]
+            },
+            "confusion": confusion_matrix(gold, predicted, labels=every).tolist(),
+        }
+
+    def describe(self, example: Any, prediction: np.ndarray) -> dict[str, Any]:
+        """One line of a predictions file: label, its probability, and the probability of each label."""
+        best = int(np.argmax(prediction))
+        return {
+            "prediction": self.labels[best],
+            "probability": round(float(prediction[best]), 6),
+            "probabilities": {name: round(float(p), 6) for name, p in zip(self.labels, prediction, strict=True)},
+        }
+
+
+def _is_whole(name: str) -> bool:
+    return name.removeprefix("-").isascii() and name.removeprefix("-").isdigit()
