@@ -71,7 +71,7 @@ class Encoded:
 
         def make() -> dict[str, np.ndarray]:
             out = tokenizer(list(texts), pairs and list(pairs), truncation=True, max_length=max_length)
-            _forget(tokenizer)
+            forget(tokenizer)
             lists = {name: out[name] for name in ("input_ids", "token_type_ids") if name in out}
             # GPT-2 makes no token of an empty text, and a batch without tokens has no shape: its mark between documents
             # stands for the text.
@@ -116,7 +116,7 @@ def _places(offsets: np.ndarray, indices: np.ndarray, width: int | None) -> tupl
     return mask, (starts[:, None] + np.arange(width))[mask]
 
 
-def _forget(tokenizer: Any) -> None:
+def forget(tokenizer: Any) -> None:
     """A fast tokenizer keeps the truncation of its last call: it would be in keys and in the saved model, or not there
     when the cache had the arrays."""
     if backend := getattr(tokenizer, "backend_tokenizer", None):
@@ -127,7 +127,7 @@ def _forget(tokenizer: Any) -> None:
 def key(tokenizer: Any, settings: str, *columns: Sequence[str]) -> str:
     """The hash of all that decides how these texts are encoded, for the cache."""
     digest = hashlib.sha256()
-    _forget(tokenizer)
+    forget(tokenizer)
     # The backend's JSON is the whole of a fast tokenizer: vocabulary, normaliser, merges, template.
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)
     vocabulary = backend.to_str() if backend else json.dumps(tokenizer.get_vocab(), sort_keys=True) + repr(tokenizer)

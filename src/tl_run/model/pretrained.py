@@ -17,7 +17,7 @@ from tl_run.model.design import DESIGN, STOCK, Design, settle
 
 # Nothing is fetched, and code in the folder is not run; left to itself, transformers would ask on the terminal.
 DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-AUTO_CLASSES = ("AutoModelForSequenceClassification",)  # of the kinds of task
+AUTO_CLASSES = ("AutoModelForQuestionAnswering", "AutoModelForSequenceClassification")  # of the kinds of task
 
 
 @dataclass(frozen=True)

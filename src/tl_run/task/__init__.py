@@ -5,6 +5,7 @@ from typing import Any
 
 KINDS = {
     "classification": "tl_run.task.classification:Classification",
+    "qa": "tl_run.task.qa:QuestionAnswering",
     "regression": "tl_run.task.regression:Regression",
 }
 

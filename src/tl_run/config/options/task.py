@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from tl_run.config.options.ranges import Count, Share, Whole
 from tl_run.config.schema import Range
 
-COLUMNS = ("text", "text_pair", "label", "id")
+COLUMNS = ("text", "text_pair", "question", "context", "answers", "label", "id")
 """Options that name a column of the data by the part it plays."""
 
 
@@ -96,4 +96,30 @@ class Regression(AnyTask):
     """Chooses the best model; auto: Spearman's rank correlation."""
 
 
-Task = Classification | Regression
+@dataclass(frozen=True)
+class QuestionAnswering(AnyTask):
+    """Answers to questions, each cut out of a context."""
+
+    kind: Literal["qa"]
+    question: str
+    """Column of the question."""
+    context: str
+    """Column of the text that holds the answer."""
+    answers: str
+    """Column of the answers: {"text": [...], "answer_start": [...]}, empty lists where there is none."""
+    stride: Whole
+    """Tokens that two windows of a context share, when it is longer than task.max_length leaves room for."""
+    n_best: Count
+    """Answers kept of a question."""
+    max_answer_tokens: Count
+    """Tokens of the longest answer."""
+    null_threshold: float | Literal["auto"] | None
+    """No answer is given where it is ahead of the best span by more than this (a difference of log-probabilities);
+    null: there always is one; auto: 0 if questions of train have no answer, else null."""
+    by_character: bool | Literal["auto"]
+    """Score Chinese by characters, as CMRC 2018 does; auto: when most letters of the contexts are Chinese."""
+    metric: Literal["auto", "f1", "em"]
+    """Chooses the best model; auto: F1."""
+
+
+Task = Classification | Regression | QuestionAnswering
