@@ -9,6 +9,7 @@ from tl_run.config import check, messages
 
 NEEDS = {"model=custom": ("model.path=.",), "task=classification": ("task.train=x.csv",)}
 NEEDS |= {"task=regression": ("task.train=x.csv",)}
+NEEDS |= {"task=qa": ("task.train=x.json",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 """What a choice cannot do without."""
 

@@ -48,7 +48,8 @@ def predict(arguments: list[str]) -> None:
     """Read, predict, write. Raises: Failure."""
     options = parser().parse_args(arguments)
     stored = _config(options.run)
-    table = _read(options)
+    kind = _kind(stored)
+    table = _read(options, kind.readers)
     form = options.format or ("jsonl" if options.output and options.output.suffix in (".jsonl", ".ndjson") else "csv")
     if options.output and options.output.suffix not in (".csv", ".jsonl", ".ndjson") and not options.format:
         raise BadOption(
@@ -56,7 +57,7 @@ def predict(arguments: list[str]) -> None:
         )
     if options.batch_size < 1:
         raise BadOption(f"--batch-size {options.batch_size}: must be at least 1")
-    lines = _predictions(options, stored, table)
+    lines = _predictions(options, kind, table)
     if options.output:
         from tl_run import durable
 
@@ -77,17 +78,20 @@ def _config(run: Path) -> dict[str, Any]:
     return config
 
 
-def _read(options: argparse.Namespace) -> Table:
-    if options.input == "-":
-        return readers.read_stream(sys.stdin.buffer, options.input_format)
-    return readers.read_table(options.input)
-
-
-def _predictions(options: argparse.Namespace, stored: dict[str, Any], table: Table) -> list[dict[str, Any]]:
+def _kind(stored: dict[str, Any]) -> Any:
     from tl_run import task
     from tl_run.config.check import check
 
-    kind = task.load(check(stored | {"resume": None, "plan": False}).task)
+    return task.load(check(stored | {"resume": None, "plan": False}).task)
+
+
+def _read(options: argparse.Namespace, others: readers.Readers) -> Table:
+    if options.input == "-":
+        return readers.read_stream(sys.stdin.buffer, options.input_format)
+    return readers.read_table(options.input, others)
+
+
+def _predictions(options: argparse.Namespace, kind: Any, table: Table) -> list[dict[str, Any]]:
     examples = kind.read_unlabelled(table)
 
     from tl_run.evaluation import evaluate
@@ -119,4 +123,10 @@ def _write(stream: TextIO, lines: list[dict[str, Any]], form: str) -> None:
     names = {key: list(lines[0][key]) for key in nested}
     writer.writerow([*plain, *(f"probability_{name}" for key in nested for name in names[key])])
     for line in lines:
-        writer.writerow([*(line[key] for key in plain), *(line[key][name] for key in nested for name in names[key])])
+        writer.writerow(
+            [*(_cell(line[key]) for key in plain), *(line[key][name] for key in nested for name in names[key])]
+        )
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value

@@ -1,7 +1,7 @@
 """Questions with their contexts as token ids: a long context is read in windows that overlap, each a row of its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,16 @@ AT_ONCE = 500  # questions: what a tokenizer says of a token's place is large un
 Span = tuple[int, int]  # characters of a context: from, up to but without
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Windows(Encoded):
     """Rows of question and window. `labels` (rows, 2): the answer's first and last token, `null` where it is not in
     the window, -1 where there is no label."""
 
-    owner: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # (rows,), the example of each row, rising
-    null: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    owner: np.ndarray
+    """The number of the example that each row comes from, rising: (rows,)."""
+    null: np.ndarray
     """The token that stands for no answer: cls, or the first of a row without one: (rows,)."""
-    spans: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int32))
+    spans: np.ndarray
     """The characters of the context that each token is, or 0 and 0 where it is none of it: (tokens of all rows, 2)."""
 
     def rows_of(self, number: int) -> range:
@@ -44,7 +45,7 @@ def windows(
     *,
     max_length: int,
     stride: int,
-    ids: Sequence[str],
+    ids: list[str],
     labelled: bool,
     examples: Sequence[Any],
 ) -> Windows:
@@ -114,7 +115,11 @@ def _encode(
         return_offsets_mapping=True,
     )
     ids = out["input_ids"]
-    flat = {n: np.concatenate([np.asarray(v, np.int32) for v in out[n]]) for n in ("input_ids", "token_type_ids") if n in out}
+    flat = {
+        n: np.concatenate([np.asarray(v, np.int32) for v in out[n]])
+        for n in ("input_ids", "token_type_ids")
+        if n in out
+    }
     spans = np.concatenate([np.asarray(row, np.int32).reshape(-1, 2) for row in out["offset_mapping"]])
     context = np.concatenate([np.array(out.sequence_ids(i), float) == 1 for i in range(len(ids))])
     cls = tokenizer.cls_token_id

@@ -39,7 +39,7 @@ def card(job: Any, result: dict[str, Any]) -> str:
         for split in ("validation", "test")
         for name, value in (result[split] or {}).items()
     )
-    use = PIPELINE.format(kind=job.task.pipeline) if stock else OWN_HEAD
+    use = (job.task.usage or PIPELINE.format(kind=job.task.pipeline)) if stock else OWN_HEAD
     if options.model.head == "svm":
         use += "\nThe logits are decision values; a softmax over them gives no calibrated probabilities.\n"
     labels = f"Labels: {', '.join(job.task.labels)}. " if job.task.labels else ""
@@ -51,7 +51,7 @@ def card(job: Any, result: dict[str, Any]) -> str:
 Made by tl-run: `{options.model.path}` moved over to the task *{options.task.name}* ({options.transfer.name},
 freeze={options.freeze.name}, adapter={options.adapter.name}, head={options.model.head}, seed {options.seed});
 {parameters["trainable"]:,} of {parameters["total"]:,} parameters learned.
-{labels}Texts are cut at {options.task.max_length} tokens.
+{labels}{job.task.reading}
 
 | split | metric | value |
 | --- | --- | --- |

@@ -29,6 +29,8 @@ class Kind:
     """transformers' Auto class of the stock head."""
     pipeline: str
     """transformers' name of what the saved model does, or of the nearest thing."""
+    usage: str = ""
+    """How transformers loads and calls the saved model, for its card, where no pipeline of that name is."""
     readers: Readers = MappingProxyType({})
     """Readers of file formats that only this kind has, by suffix."""
     lower_is_better: frozenset[str] = frozenset()
@@ -48,6 +50,11 @@ class Kind:
         """Whether more of `metric` is better."""
         return self.metric not in self.lower_is_better
 
+    @property
+    def reading(self) -> str:
+        """How much of a text the model reads, for its card."""
+        return f"Texts are cut at {self.options.max_length} tokens."
+
     # -- reading
 
     def read(self, sources: Mapping[str, Table]) -> dict[str, list[Any]]:
@@ -62,6 +69,11 @@ class Kind:
     def stratum(example: Any) -> Hashable | None:
         """What a held-out part and shots are balanced over; None for an example without a label."""
         raise NotImplementedError
+
+    @staticmethod
+    def group(example: Any) -> Hashable:
+        """What is held out together, such as questions on one text, which would otherwise be seen in training."""
+        return id(example)
 
     def ids(self, rows: Table) -> list[str]:
         """The column task.id where the file has it (new texts may not), else the row's number from 0."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,23 +13,35 @@ import numpy as np
 from tl_run.config import options
 from tl_run.data.encoded import Encoded
 from tl_run.data.squad_reader import read_squad
-from tl_run.data.table import Table, quoted
+from tl_run.data.table import Table
 from tl_run.data.windows import Span, Windows, windows
-from tl_run.task import squad
+from tl_run.task import answers, squad
+from tl_run.task.answers import Gold
 from tl_run.task.kind import Kind, kind_of, refuse
+from tl_run.task.spans import Found, find
 
 if TYPE_CHECKING:
     import torch
 
-_FORM = '{"text": ["..."], "answer_start": [0]}'
+USAGE = """```python
+import torch
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
+tokenizer = AutoTokenizer.from_pretrained("<this folder>")
+model = AutoModelForQuestionAnswering.from_pretrained("<this folder>")
+question, context = "Who built the mill?", "The mill was built by Ida Berg."
+inputs = tokenizer(question, context, return_tensors="pt", return_offsets_mapping=True)
+places = inputs.pop("offset_mapping")[0].tolist()
+inside = torch.tensor([part == 1 for part in inputs.sequence_ids()])
+logits = model(**inputs)
+start, end = logits.start_logits[0].softmax(-1) * inside, logits.end_logits[0].softmax(-1) * inside
+first, last = divmod(int((start[:, None] * end).triu().argmax()), len(end))
+answer = context[places[first][0] : places[last][1]]
+```
 
-@dataclass(frozen=True)
-class Gold:
-    """One of the answers that are right."""
-
-    text: str
-    start: int
+transformers has no pipeline for this task any more. `tl-predict` reads long contexts in windows, and gives the best
+answers with their probabilities.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,18 +53,10 @@ class Example:
     context: str
     golds: tuple[Gold, ...] | None
 
-
-@dataclass(frozen=True)
-class Found:
-    """The best spans of a context with their log-probabilities, the best first, and that of no answer."""
-
-    spans: list[tuple[Span, float]]
-    null: float
-
     @property
-    def difference(self) -> float:
-        """How far no answer is ahead of the best span."""
-        return self.null - (self.spans[0][1] if self.spans else -math.inf)
+    def span(self) -> Span | None:
+        """The first answer that stands in the context, which is learned."""
+        return next((gold.span for gold in self.golds or () if gold.span), None)
 
 
 class QuestionAnswering(Kind):
@@ -63,13 +68,19 @@ class QuestionAnswering(Kind):
 
     auto_class = "AutoModelForQuestionAnswering"
     pipeline = "question-answering"
-    readers = {".json": read_squad}
+    usage = USAGE
+    readers = MappingProxyType({".json": read_squad})
 
     def __init__(self, options: options.QuestionAnswering) -> None:
         super().__init__(options)
         self.metric = "f1" if options.metric == "auto" else options.metric
         self.threshold = None if options.null_threshold == "auto" else options.null_threshold
         self.by_character = options.by_character is True
+
+    @property
+    def reading(self) -> str:
+        length, stride = self.options.max_length, self.options.stride
+        return f"Contexts are read in windows of {length} tokens (with the question), of which two share {stride}."
 
     # -- reading
 
@@ -81,12 +92,14 @@ class QuestionAnswering(Kind):
         examples = {
             split: self._examples(rows, self._golds(rows, problems), problems) for split, rows in sources.items()
         }
+        # What stands nowhere in its context can be scored, but not learned.
+        examples["train"] = [replace(e, golds=None) if e.golds and not e.span else e for e in examples["train"]]
         train = [example for example in examples["train"] if example.golds is not None]
         if not problems and not any(example.golds for example in train):
             problems.append(f"{sources['train'].path}: no question has an answer in '{self.options.answers}'")
         refuse(problems)
         if self.options.by_character == "auto":
-            self.by_character = squad.is_chinese([example.context for example in train[:1000]])
+            self.by_character = squad.is_chinese([example.context for example in train[:200]])
         if self.options.null_threshold == "auto" and not all(example.golds for example in train):
             self.threshold = 0.0
         if self.threshold is not None:
@@ -111,8 +124,8 @@ class QuestionAnswering(Kind):
                     what = "empty" if isinstance(row[column], str) else kind_of(row[column])
                     problems.append(f"{rows.where(i)}: '{column}' is {what}, a text is needed (task.{role})")
         return [
-            Example(name, *(row[column] for column in columns), answers)
-            for name, row, answers in zip(self.ids(rows), rows.rows, golds, strict=True)
+            Example(name, row[columns[0]], row[columns[1]], right)
+            for name, row, right in zip(self.ids(rows), rows.rows, golds, strict=True)
         ]
 
     def _golds(self, rows: Table, problems: list[str]) -> list[tuple[Gold, ...] | None]:
@@ -120,19 +133,27 @@ class QuestionAnswering(Kind):
         values = rows.column(self.options.answers, "task.answers")
         if all(value is None for value in values):
             return [None] * len(values)
+        nearest = self.options.misplaced == "nearest"
         golds: list[tuple[Gold, ...] | None] = []
         for i, value in enumerate(values):
             try:
-                golds.append(_golds(value, rows.rows[i].get(self.options.context)))
+                golds.append(answers.golds(value, rows.rows[i].get(self.options.context), nearest=nearest))
             except ValueError as problem:
                 problems.append(f"{rows.where(i)}: {problem} (task.answers)")
                 golds.append(None)
+        if moved := sum(gold.moved for each in golds for gold in each or ()):
+            self.notes.append(f"{rows.path}: {moved:,} answers are taken where they stand nearest (task.misplaced)")
         return golds
 
     @staticmethod
     def stratum(example: Example) -> int | None:
         """All labelled examples are one stratum."""
         return None if example.golds is None else 0
+
+    @staticmethod
+    def group(example: Example) -> str:
+        """All questions on a context."""
+        return example.context
 
     # -- model
 
@@ -144,11 +165,11 @@ class QuestionAnswering(Kind):
         self.threshold = config.null_threshold
 
     def encode(self, examples: Sequence[Example], tokenizer: Any) -> Windows:
-        """Rows of question and window; of several answers the first is learned."""
+        """Rows of question and window; of several answers the first that stands in the context is learned."""
         made = windows(
             [example.question for example in examples],
             [example.context for example in examples],
-            [_span(example.golds[0]) if example.golds else None for example in examples],
+            [example.span for example in examples],
             tokenizer,
             max_length=self.options.max_length,
             stride=self.options.stride,
@@ -157,7 +178,10 @@ class QuestionAnswering(Kind):
             examples=examples,
         )
         if len(made) > len(examples):
-            self.notes.append(f"{len(examples):,} questions are read in {len(made):,} windows, the examples of training")
+            self.notes.append(f"{len(examples):,} questions are read in {len(made):,} windows, counted as examples")
+        inside = {*made.owner[made.labels[:, 0] != made.null].tolist()}
+        if lost := sum(bool(example.golds) and i not in inside for i, example in enumerate(examples)):
+            self.notes.append(f"{lost:,} answers stand whole in no window, and are learned as none (task.stride)")
         return made
 
     def loss(self, outputs: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -177,22 +201,11 @@ class QuestionAnswering(Kind):
     def gather(self, predictions: list[np.ndarray], encoded: Encoded) -> list[Found]:
         """The best spans of each example over its windows."""
         assert isinstance(encoded, Windows)
-        return [self._best(number, predictions, encoded) for number in range(len(encoded.examples))]
-
-    def _best(self, number: int, predictions: list[np.ndarray], encoded: Windows) -> Found:
-        context = encoded.examples[number].context
-        found: dict[Span, float] = {}
-        null = math.inf
-        for row in encoded.rows_of(number):
-            starts, ends = predictions[row]
-            null = min(null, float(starts[encoded.null[row]] + ends[encoded.null[row]]))
-            places = encoded.spans_of(row)
-            for first, last, value in best_spans(starts, ends, places, self.options.n_best, self.options.max_answer_tokens):
-                span = _trimmed(context, int(places[first, 0]), int(places[last, 1]))
-                if span[0] < span[1]:
-                    found[span] = max(value, found.get(span, -math.inf))
-        best = sorted(found.items(), key=lambda item: -item[1])
-        return Found(best[: self.options.n_best], null)
+        kept, longest = self.options.n_best, self.options.max_answer_tokens
+        return [
+            find(encoded, number, example.context, predictions, kept, longest)
+            for number, example in enumerate(encoded.examples)
+        ]
 
     # -- scores
 
@@ -207,7 +220,7 @@ class QuestionAnswering(Kind):
         answerable = np.array([bool(gold) for gold in golds])
         if answerable.all():
             return scores
-        spans = [_first(example, found) for example, found in zip(examples, predictions, strict=True)]
+        spans = [found.best(example.context) for example, found in zip(examples, predictions, strict=True)]
         best, threshold = squad.best_threshold(
             [found.difference for found in predictions],
             [score(*pair)[1] for pair in zip(golds, spans, strict=True)],
@@ -225,7 +238,7 @@ class QuestionAnswering(Kind):
         return not found.spans or (self.threshold is not None and found.difference > self.threshold)
 
     def _text(self, example: Example, found: Found) -> str:
-        return "" if self._says_nothing(found) else _first(example, found)
+        return "" if self._says_nothing(found) else found.best(example.context)
 
     def describe(self, example: Example, prediction: Found) -> dict[str, Any]:
         """The answer as it stands in the context (empty: none), its probability, and the best spans."""
@@ -247,79 +260,8 @@ class QuestionAnswering(Kind):
         return {"id": example.id, "question": example.question, "gold": golds}
 
 
-def best_spans(
-    starts: np.ndarray, ends: np.ndarray, places: np.ndarray, count: int, longest: int
-) -> list[tuple[int, int, float]]:
-    """The `count` best spans of up to `longest` tokens of the context: first token, last token, log-probability.
-
-    `starts` and `ends` are log-probabilities (tokens,), `places` the characters of each token (tokens, 2).
-    """
-    inside = np.flatnonzero(places[:, 1] > places[:, 0])
-    if not len(inside):
-        return []
-    longest = min(longest, len(inside))
-    ends = np.concatenate([ends[inside], np.full(longest - 1, -np.inf, ends.dtype)])
-    values = (starts[inside][:, None] + np.lib.stride_tricks.sliding_window_view(ends, longest)).ravel()
-    count = min(count, len(values))
-    best = np.argpartition(-values, count - 1)[:count]
-    best = best[np.lexsort((best, -values[best]))]
-    return [
-        (int(inside[i // longest]), int(inside[i // longest + i % longest]), float(values[i]))
-        for i in best
-        if values[i] > -np.inf
-    ]
-
-
 def _logits(outputs: Any, batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Of every token, padding left out, so that nothing depends on what a row lies beside: float32 (batch, tokens)."""
     padding = batch["attention_mask"] == 0
     starts, ends = (x.float().masked_fill(padding, -math.inf) for x in (outputs.start_logits, outputs.end_logits))
     return starts, ends
-
-
-def _golds(value: Any, context: Any) -> tuple[Gold, ...]:
-    """The answers of a cell, each standing where it says. Raises: ValueError in words."""
-    if isinstance(value, dict) and isinstance(value.get("text"), list) and isinstance(value.get("answer_start"), list):
-        if len(value["text"]) != len(value["answer_start"]):
-            raise ValueError(f"{len(value['text'])} answers at {len(value['answer_start'])} places; as many are needed")
-        pairs = list(zip(value["text"], value["answer_start"], strict=True))
-    elif isinstance(value, list) and all(isinstance(each, dict) for each in value):  # as SQuAD's own files have them
-        pairs = [(each.get("text"), each.get("answer_start")) for each in value]
-    else:
-        raise ValueError(f"the answers are {kind_of(value)}; write {_FORM}, with empty lists where there is none")
-    golds = []
-    for text, start in pairs:
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError("an answer has no text; write empty lists where there is no answer")
-        if not isinstance(start, int) or isinstance(start, bool):
-            raise ValueError(f"the answer {quoted(text)} has no place; answer_start counts characters from 0")
-        if isinstance(context, str) and context[start : start + len(text)] != text or start < 0:
-            raise ValueError(_misplaced(text, start, context))
-        golds.append(Gold(text, start))
-    return tuple(golds)
-
-
-def _misplaced(text: str, start: int, context: str) -> str:
-    there = context[start : start + len(text)] if start >= 0 else ""
-    said = f"the answer {quoted(text)} does not stand at {start}, where the context has {quoted(there)}"
-    places = [i for i in range(len(context)) if context.startswith(text, i)]
-    if not places:
-        return f"{said}, nor anywhere else in it; write it as the context does"
-    return f"{said}; type {min(places, key=lambda place: abs(place - start))}"
-
-
-def _span(gold: Gold) -> Span:
-    """Its characters, without white space around."""
-    return _trimmed(gold.text, 0, len(gold.text), gold.start)
-
-
-def _trimmed(text: str, start: int, end: int, shift: int = 0) -> Span:
-    part = text[start:end]
-    return shift + start + len(part) - len(part.lstrip()), shift + end - len(part) + len(part.rstrip())
-
-
-def _first(example: Example, found: Found) -> str:
-    if not found.spans:
-        return ""
-    (start, end), _ = found.spans[0]
-    return example.context[start:end]

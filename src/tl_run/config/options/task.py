@@ -107,6 +107,9 @@ class QuestionAnswering(AnyTask):
     """Column of the text that holds the answer."""
     answers: str
     """Column of the answers: {"text": [...], "answer_start": [...]}, empty lists where there is none."""
+    misplaced: Literal["refuse", "nearest"]
+    """What becomes of an answer that does not stand where answer_start says; nearest: it is taken where its text stands
+    nearest."""
     stride: Whole
     """Tokens that two windows of a context share, when it is longer than task.max_length leaves room for."""
     n_best: Count
