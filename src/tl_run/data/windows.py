@@ -90,7 +90,7 @@ def windows(
 
 def _check_room(questions: Sequence[str], tokenizer: Any, max_length: int, stride: int, ids: Sequence[str]) -> None:
     marks = tokenizer.num_special_tokens_to_add(pair=True)
-    lengths = map(len, tokenizer(list(questions), add_special_tokens=False)["input_ids"])
+    lengths = map(len, tokenizer(list(questions), add_special_tokens=False, verbose=False)["input_ids"])
     problems = [
         f"the question of example '{name}' has {length} tokens: of task.max_length={max_length} that leaves "
         f"{max(0, max_length - marks - length)} for the context, and more than task.stride={stride} are needed: type a "
