@@ -212,16 +212,17 @@ def test_windows_of_an_example_are_put_together(bert3):
     put(0, 0, 0, -3.0)
     put(1, 0, 0, -1.0)
     put(2, 0, 0, -2.0)
-    put(0, at(0, 26), at(0, 26), -4.0)  # plot, in both windows
+    put(0, at(0, 26), at(0, 26), -1.0)  # plot, in both windows
     put(1, at(1, 26), at(1, 31), -1.5)  # plot was
-    put(1, at(1, 26), at(1, 26), -1.5)
+    rows[1][1, at(1, 26)] = -3.0  # plot, less likely here
+    put(0, at(0, 13), at(0, 13), -12.0)
+    put(1, at(1, 13), at(1, 13), -2.5)  # good, more likely here
     first, second = made.gather(rows, encoded)
     texts = [CONTEXT[slice(*span)] for span, _ in first.spans]
-    assert texts[:2] == ["plot", "plot was"]
-    assert [value for _, value in first.spans[:2]] == [-1.5, -1.5]  # the likelier of the two windows
-    assert len({span for span, _ in first.spans}) == len(first.spans) == 3
+    assert texts == ["plot", "plot was", "good"]
+    assert [value for _, value in first.spans] == [-1.0, -1.5, -2.5]  # the likelier of the two windows
     assert first.null == -3.0, "no answer must be likely in every window"
-    assert first.difference == -1.5
+    assert first.difference == -2.0
     assert second.spans[0][0] == (0, 4)
     assert second.null == -2.0
 
