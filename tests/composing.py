@@ -10,6 +10,7 @@ from tl_run.config import check, messages
 NEEDS = {"model=custom": ("model.path=.",), "task=classification": ("task.train=x.csv",)}
 NEEDS |= {"task=regression": ("task.train=x.csv",), "task=images": ("task.train=photos",)}
 NEEDS |= {"task=tagging": ("task.train=x.conll",), "task=srl": ("task.train=x.jsonl",)}
+NEEDS |= {"task=qa": ("task.train=x.json",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 """What a choice cannot do without."""
 

@@ -44,6 +44,7 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     made = splits.make(
         examples,
         kind.stratum,
+        kind.group,
         share=options.task.validation_share,
         split_seed=options.task.split_seed,
         shots=getattr(options.task, "shots", None),

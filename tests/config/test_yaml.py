@@ -12,8 +12,9 @@ from tl_run import adapter, freeze, optimizer, task, transfer
 from tl_run.config import check, messages, options
 
 CHOICES = {
-    "task": "cats-vs-dogs classification images images-demo mnli ner ner-zh nli paraphrase qnli regression "
-    "reviews reviews-zh rte sentiment srl srl-demo tagging tagging-demo topic",
+    "task": "cats-vs-dogs classification cmrc2018 images images-demo mnli ner ner-zh nli paraphrase qa qa-demo "
+    "qnli regression reviews reviews-zh rte sentiment squad squad_v2 srl srl-demo tagging tagging-demo "
+    "topic",
     "model": "bert-base bert-base-chinese custom distilbert electra-small gpt2 minilm mobilenet resnet rnn "
     "roberta-base separable-cnn tiny transformer-small vit xlm-roberta-base",
     "freeze": "all_but_bias all_but_norms bottom embeddings gradual none pattern schedule trunk",

@@ -13,6 +13,7 @@ from tl_run.config.options import (
     FreezeSchedule,
     Lora,
     Model,
+    QuestionAnswering,
     Rnn,
     Run,
     SeparableCnn,
@@ -60,6 +61,11 @@ def check(config: dict[str, Any]) -> Run:
     columns = [*task.columns.values()]
     if len(set(columns)) < len(columns):
         raise BadOption(f"task.{', '.join(task.columns)} must be different columns, found {', '.join(columns)}")
+    if isinstance(task, QuestionAnswering) and task.stride >= task.max_length:
+        raise BadOption(
+            f"task.stride={task.stride} tokens are shared by two windows of task.max_length={task.max_length}: type "
+            "fewer"
+        )
     if getattr(task, "shots", None) and task.limit:
         raise BadOption("task.shots and task.limit exclude each other: labelled examples per class, or in all")
     micro = run.training.micro_batch_size

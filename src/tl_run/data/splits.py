@@ -23,6 +23,7 @@ class Splits:
 def make(
     examples: Mapping[str, list[Any]],
     stratum: Callable[[Any], Hashable | None],
+    group: Callable[[Any], Hashable] = id,
     *,
     share: float,
     split_seed: int,
@@ -30,7 +31,8 @@ def make(
     limit: int | None,
     seed: int,
 ) -> Splits:
-    """Splits from what was read. `stratum` is None for an example without a label.
+    """Splits from what was read. `stratum` is None for an example without a label; examples of one `group`
+    are held out together, as the first of them.
 
     A test split without labels is not scored: validation becomes the test, and validation is held out from train.
     Held out first (by `split_seed`), then drawn (by `seed`), so that every seed is judged on the same validation.
@@ -49,7 +51,7 @@ def make(
             notes.append("the test split has no labels: it is not scored")
         validation, test = None, validation or None
     if not validation:
-        train, validation = _held_out(train, stratum, share, split_seed)
+        train, validation = _held_out(train, stratum, group, share, split_seed)
         notes.append(
             f"validation: {len(validation)} examples held out from train, stratified (task.validation_share={share:g}, "
             f"task.split_seed={split_seed})"
@@ -74,9 +76,15 @@ def _by_stratum(rows: Sequence[Any], stratum: Callable[[Any], Any], generator: n
     return [[members[key][i] for i in generator.permutation(len(members[key]))] for key in sorted(members)]
 
 
-def _held_out(rows: list[Any], stratum: Callable[[Any], Any], share: float, seed: int) -> tuple[list[Any], list[Any]]:
-    strata = _by_stratum(rows, stratum, np.random.default_rng([seed, 0]))
-    held = {i for members in strata for i in members[: round(share * len(members))]}
+def _held_out(
+    rows: list[Any], stratum: Callable[[Any], Any], group: Callable[[Any], Any], share: float, seed: int
+) -> tuple[list[Any], list[Any]]:
+    groups: dict[Any, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        groups[group(row)].append(i)
+    together = [*groups.values()]
+    strata = _by_stratum([rows[first] for first, *_ in together], stratum, np.random.default_rng([seed, 0]))
+    held = {i for members in strata for g in members[: round(share * len(members))] for i in together[g]}
     if not held:
         raise BadInput(
             f"train has {len(rows)} labelled examples, too few to hold out {share:.0%} of each class for validation: "

@@ -1,7 +1,7 @@
 """A table as its file holds it: rows by column name, and for every row the place a message can point at."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +17,10 @@ class Table:
     columns: tuple[str, ...]
     rows: list[dict[str, Any]]
     """Every row has every column. CSV and TSV: strings as written; JSON and Parquet: their types, None if missing."""
-    lines: list[int]
-    """Where each row starts, from 1, counted in `unit`."""
+    lines: Sequence[int | str]
+    """Where each row starts, from 1, counted in `unit`; or its name, which is easier to find."""
     unit: str = "line"
-    """line, item (of a JSON list) or row (of a Parquet file)."""
+    """line, item (of a JSON list), row (of a Parquet file) or question (of SQuAD's layout)."""
     has_header: bool = False
     """The column names are the first line of the file: a missing column may then mean a missing header."""
     class_names: dict[str, list[str]] = field(default_factory=dict)

@@ -39,11 +39,10 @@ def card(job: Any, result: dict[str, Any]) -> str:
         for split in ("validation", "test")
         for name, value in (result[split] or {}).items()
     )
-    use = PIPELINE.format(kind=job.task.pipeline) if stock else OWN_HEAD
+    use = (job.task.usage or PIPELINE.format(kind=job.task.pipeline)) if stock else OWN_HEAD
     use += f"\n{job.task.input_note}\n" if job.task.input_note else ""
     if options.model.head == "svm":
         use += "\nThe logits are decision values; a softmax over them gives no calibrated probabilities.\n"
-    length = f"Texts are cut at {options.task.max_length} tokens." if options.task.max_length else ""
     labels = f"Labels: {', '.join(job.task.labels)}. " if job.task.labels else ""
     parameters = result["parameters"]
     return f"""---
@@ -53,7 +52,7 @@ def card(job: Any, result: dict[str, Any]) -> str:
 Made by tl-run: `{options.model.path}` moved over to the task *{options.task.name}* ({options.transfer.name},
 freeze={options.freeze.name}, adapter={options.adapter.name}, head={options.model.head}, seed {options.seed});
 {parameters["trainable"]:,} of {parameters["total"]:,} parameters learned.
-{labels}{length}
+{labels}{job.task.reading}
 
 | split | metric | value |
 | --- | --- | --- |

@@ -24,6 +24,7 @@ from tl_run.model.scratch.trunk import ScratchModel
 DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 AUTO_CLASSES = (  # of the kinds of task
     "AutoModelForImageClassification",
+    "AutoModelForQuestionAnswering",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
 )

@@ -6,6 +6,7 @@ from typing import Any
 KINDS = {
     "classification": "tl_run.task.classification:Classification",
     "images": "tl_run.task.images:Images",
+    "qa": "tl_run.task.qa:QuestionAnswering",
     "regression": "tl_run.task.regression:Regression",
     "tagging": "tl_run.task.tagging:Tagging",
     "srl": "tl_run.task.srl:Srl",

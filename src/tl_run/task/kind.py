@@ -32,6 +32,8 @@ class Kind:
     """transformers' name of what the saved model does, or of the nearest thing."""
     input_note: str = ""
     """What the saved model's card says of its input, where that is more than a text."""
+    usage: str = ""
+    """How transformers loads and calls the saved model, for its card, where no pipeline of that name is."""
     readers: Readers = MappingProxyType({})
     """Readers of file formats that only this kind has, by suffix."""
     processor = "tokenizer"
@@ -54,6 +56,11 @@ class Kind:
     def higher_is_better(self) -> bool:
         """Whether more of `metric` is better."""
         return self.metric not in self.lower_is_better
+
+    @property
+    def reading(self) -> str:
+        """How much of a text the model reads, for its card."""
+        return f"Texts are cut at {self.options.max_length} tokens." if self.options.max_length else ""
 
     # -- reading
 
@@ -81,6 +88,11 @@ class Kind:
     def corpus(self, examples: Sequence[Any]) -> list[str]:
         """The texts of examples, for building a vocabulary."""
         raise NotImplementedError
+
+    @staticmethod
+    def group(example: Any) -> Hashable:
+        """What is held out together, such as questions on one text, which would otherwise be seen in training."""
+        return id(example)
 
     def ids(self, rows: Table) -> list[str]:
         """The column task.id where the file has it (new texts may not), else the row's number from 0."""

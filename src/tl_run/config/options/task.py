@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from tl_run.config.options.ranges import Count, Share, Whole
 from tl_run.config.schema import Range
 
-COLUMNS = ("text", "text_pair", "tokens", "predicate", "tags", "image", "label", "id")
+COLUMNS = ("text", "text_pair", "question", "context", "answers", "tokens", "predicate", "tags", "image", "label", "id")
 """Options that name a column of the data by the part it plays."""
 
 
@@ -156,4 +156,33 @@ class Images(AnyTask):
     """Training pictures are square parts, drawn anew each epoch, with a side of this share of the picture's or more."""
 
 
-Task = Classification | Images | Regression | Srl | Tagging
+@dataclass(frozen=True)
+class QuestionAnswering(AnyTask):
+    """Answers to questions, each cut out of a context."""
+
+    kind: Literal["qa"]
+    question: str
+    """Column of the question."""
+    context: str
+    """Column of the text that holds the answer."""
+    answers: str
+    """Column of the answers: {"text": [...], "answer_start": [...]}, empty lists where there is none."""
+    misplaced: Literal["refuse", "nearest"]
+    """What becomes of an answer that does not stand where answer_start says; nearest: it is taken where its text stands
+    nearest."""
+    stride: Whole
+    """Tokens that two windows of a context share, when it is longer than task.max_length leaves room for."""
+    n_best: Count
+    """Answers kept of a question."""
+    max_answer_tokens: Count
+    """Tokens of the longest answer."""
+    null_threshold: float | Literal["auto"] | None
+    """No answer is given where it is ahead of the best span by more than this (a difference of log-probabilities);
+    null: there always is one; auto: 0 if questions of train have no answer, else null."""
+    by_character: bool | Literal["auto"]
+    """Score Chinese by characters, as CMRC 2018 does; auto: when most letters of the contexts are Chinese."""
+    metric: Literal["auto", "f1", "em"]
+    """Chooses the best model; auto: F1."""
+
+
+Task = Classification | Images | QuestionAnswering | Regression | Srl | Tagging
