@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tl_run import adapter, audit, features, freeze, hardware, transfer
-from tl_run.config.options import SOLVED, Run
+from tl_run.config.options import SOLVED, Model, Run
 from tl_run.data.encoded import Encoded
 from tl_run.model import attention, compact, pretrained
 from tl_run.model.anatomy import Anatomy, anatomy
@@ -64,7 +64,7 @@ def build(job: Job) -> Built:
         max_length=options.task.max_length,
         seed=options.seed,
         name=options.model.name,
-        design=Design(options.model.head, options.model.head_layer, options.model.pooling, options.model.dropout),
+        design=_design(options.model, task.design()),
     )
     model, new = found.model, found.new if options.model.pretrained else ()
     machine = hardware.prepare(options.hardware, sum(p.numel() for p in model.parameters()))
@@ -88,7 +88,7 @@ def build(job: Job) -> Built:
         model,
         parts,
         learning,
-        encoded,
+        {name: split.rows for name, split in encoded.items()},
         prints,
         pad=found.pad,
         max_length=options.task.max_length,
@@ -131,6 +131,12 @@ def build(job: Job) -> Built:
         notes=[*job.splits.notes, *task.notes, *found.notes, *(adapted.notes if adapted else []), *why],
         seconds=seconds,
     )
+
+
+def _design(model: Model, of_task: dict[str, Any]) -> Design:
+    """The head that the options ask for, or the one that the kind of task has."""
+    asked = {"kind": model.head, "layer": model.head_layer, "pooling": model.pooling, "dropout": model.dropout}
+    return Design(**(asked | of_task))
 
 
 def _required_by(options: Run) -> str:

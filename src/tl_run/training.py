@@ -249,7 +249,7 @@ def _gradient(
             if not (budget.halve_on_oom and method.divisible and state.micro_batch_size > 1):
                 raise MachineFault(
                     f"out of memory at step {state.step + 1} with training.micro_batch_size={state.micro_batch_size}: "
-                    "type a smaller one, or a smaller task.max_length"
+                    f"type a smaller {'one' if method.divisible else 'training.batch_size'}, or a smaller task.max_length"
                 ) from problem
         state.micro_batch_size = -(-state.micro_batch_size // 2)
         if torch.cuda.is_available():

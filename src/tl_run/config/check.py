@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tl_run.config.options import SOLVED, FreezePattern, FreezePhase, FreezeSchedule, Lora, Model, Run
+from tl_run.config.options import SOLVED, FreezePattern, FreezePhase, FreezeSchedule, Lora, Model, Run, Similarity
 from tl_run.config.schema import build
 from tl_run.errors import BadOption
 
@@ -57,6 +57,13 @@ def check(config: dict[str, Any]) -> Run:
             f"training.micro_batch_size={micro} is larger than training.batch_size={run.training.batch_size}, "
             "which counts all examples of an optimizer step"
         )
+    if not task.divisible and micro not in ("auto", run.training.batch_size):
+        raise BadOption(
+            f"training.micro_batch_size={micro}: the loss in_batch compares every pair of a batch with all others, so it "
+            "cannot be cut: type training.micro_batch_size=auto, and a smaller training.batch_size if memory runs out"
+        )
+    if isinstance(task, Similarity):
+        _check_similarity(task, run.model)
     if isinstance(run.freeze, FreezePattern):
         _check_pattern("freeze.pattern", run.freeze.pattern)
     if isinstance(run.freeze, FreezeSchedule):
@@ -69,7 +76,7 @@ def check(config: dict[str, Any]) -> Run:
             )
         if not run.adapter.targets:
             raise BadOption("adapter.targets: one or more of query, key, value, output, feed_forward are needed")
-    _check_head(run.model, run.freeze.name)
+    _check_head(run.model, run.freeze.name, task.own_pooling)
     if run.model.head != "stock" and not task.own_heads:
         raise BadOption(f"model.head={run.model.head}: task={task.name} has a head of its own: type model.head=stock")
     if run.model.head in SOLVED and task.kind != "classification":
@@ -117,10 +124,30 @@ def _check_phases(phases: list[FreezePhase]) -> None:
             raise BadOption(f"freeze.phases: {name} counts from the beginning of the run and must rise, found {shown}")
 
 
-def _check_head(model: Model, freeze: str) -> None:
+def _check_similarity(task: Similarity, model: Model) -> None:
+    """The loss fits the columns, and what a vector alone has no use for is not given."""
+    loss = f"task.loss={task.loss}"
+    if task.negative is not None and task.label is not None:
+        raise BadOption("task.negative and task.label exclude each other: triplets have no label, type task.label=null")
+    if task.loss.startswith("triplet") and task.negative is None:
+        raise BadOption(f"{loss} needs triplets: type task.negative=<column> and task.label=null")
+    if task.loss in ("cosine", "contrastive", "classifier") and task.label is None:
+        raise BadOption(f"{loss} needs labels: type task.label=<column>")
+    if task.loss == "in_batch" and task.label is not None:
+        raise BadOption(
+            f"{loss} reads pairs that belong together, all others in the batch do not: type task.label=null, with a "
+            "file of such pairs"
+        )
+    if model.pooling == "attention":
+        raise BadOption("model.pooling=attention: task=similarity has no head that would learn it: type mean, cls or max")
+    if model.dropout is not None:
+        raise BadOption(f"model.dropout={model.dropout:g} does nothing with task={task.name}: its vectors have no head")
+
+
+def _check_head(model: Model, freeze: str, own_pooling: bool) -> None:
     """An option that the chosen head does not use would be believed to have done something."""
     head = f"model.head={model.head}"
-    if model.head == "stock" and model.pooling is not None:
+    if model.head == "stock" and model.pooling is not None and not own_pooling:
         raise BadOption(
             f"model.pooling={model.pooling} does nothing with {head}, which pools in its own way: "
             "type model.head=linear, or another head"

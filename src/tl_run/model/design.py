@@ -13,7 +13,7 @@ from tl_run.model.pooling import POOLINGS
 DESIGN = "head.json"
 MIXED = ("dense", "weighted")  # they read all layers
 TRAINED = ("linear", "mlp", "layer", *MIXED)
-KINDS = (*TRAINED, "svm", "logistic")
+KINDS = (*TRAINED, "svm", "logistic", "towers")
 DROPOUTS = (
     "classifier_dropout",
     "seq_classif_dropout",
@@ -32,6 +32,12 @@ class Design:
     layer: int | None = None
     pooling: str | None = None
     dropout: float | None = None
+    max_length: int | None = None
+    """Of towers, with what follows: tokens that are read of a text."""
+    normalize: bool = False
+    """Whether vectors have length 1."""
+    classifier: bool = False
+    """Whether a classifier over two vectors is learned with them."""
 
     def reads(self, depth: int) -> tuple[int, ...]:
         """The layers that are read, of a model with so many; 0 is the output of the embeddings."""
@@ -51,7 +57,8 @@ def settle(design: Design, config: Any, tokenizer: Any, name: str) -> Design:
     Raises: BadOption for a layer or a pooling that the model has not.
     """
     if config.is_encoder_decoder or not hasattr(config, "hidden_size") or not hasattr(config, "num_hidden_layers"):
-        raise BadOption(f"model.head={design.kind}: {name} is no single stack of layers: type model.head=stock")
+        remedy = "an encoder" if design.kind == "towers" else "model.head=stock"
+        raise BadOption(f"model.head={design.kind}: {name} is no single stack of layers: type {remedy}")
     depth = config.num_hidden_layers
     if design.layer is not None and design.layer > depth:
         raise BadOption(
@@ -68,7 +75,7 @@ def settle(design: Design, config: Any, tokenizer: Any, name: str) -> Design:
     pooling = design.pooling
     if pooling is None:
         marked = tokenizer.cls_token_id is not None and tokenizer("a")["input_ids"][0] == tokenizer.cls_token_id
-        pooling = "mean" if design.kind in (*MIXED, "layer") else "last" if one_way else "cls" if marked else "mean"
+        pooling = "mean" if design.kind in (*MIXED, "layer", "towers") else "last" if one_way else "cls" if marked else "mean"
     dropout = design.dropout
     if dropout is None:
         found = (getattr(config, attribute, None) for attribute in DROPOUTS)

@@ -3,7 +3,7 @@
 import inspect
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import transformers
 from torch import nn
 
 from tl_run.errors import BadInput, BadOption
-from tl_run.model import heads
+from tl_run.model import heads, sentences
 from tl_run.model.design import DESIGN, STOCK, Design, settle
 
 # Nothing is fetched, and code in the folder is not run; left to itself, transformers would ask on the terminal.
@@ -70,6 +70,8 @@ def load(
         notes.append(f"{name} has no pad token: {tokenizer.pad_token} pads")
     config.pad_token_id = tokenizer.pad_token_id
     stock = design.kind == "stock"
+    if design.kind == "towers" and design.pooling is None and (pooling := sentences.pooling(folder)):
+        design = replace(design, pooling=pooling)
     if not stock:
         design = settle(design, config, tokenizer, name)
     auto = getattr(transformers, auto_class if stock else "AutoModel")
@@ -90,7 +92,7 @@ def load(
     if not stock:
         model, trunk = heads.make(model, design, seed), new
         new = frozenset({*_outside(model), *(f"base.{key}" for key in trunk)})
-        notes += [*heads.notes(model), *(["the checkpoint's head is not used, a new one is"] if same_head else [])]
+        notes += [*heads.notes(model), *(["the checkpoint's head is not used, a new one is"] if same_head and _outside(model) else [])]
     elif design.dropout is not None:
         heads.set_dropout(model, design.dropout, name)
     _check_length(max_length, _positions(model), name)

@@ -6,6 +6,7 @@ from typing import Any
 KINDS = {
     "classification": "tl_run.task.classification:Classification",
     "regression": "tl_run.task.regression:Regression",
+    "similarity": "tl_run.task.similarity:Similarity",
 }
 
 
