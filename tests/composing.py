@@ -9,6 +9,7 @@ from tl_run.config import check, messages
 
 NEEDS = {"model=custom": ("model.path=.",), "task=classification": ("task.train=x.csv",)}
 NEEDS |= {"task=regression": ("task.train=x.csv",)}
+NEEDS |= {"task=similarity": ("task.train=x.csv",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 """What a choice cannot do without."""
 

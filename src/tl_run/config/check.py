@@ -139,7 +139,9 @@ def _check_similarity(task: Similarity, model: Model) -> None:
             "file of such pairs"
         )
     if model.pooling == "attention":
-        raise BadOption("model.pooling=attention: task=similarity has no head that would learn it: type mean, cls or max")
+        raise BadOption(
+            "model.pooling=attention: task=similarity has no head that would learn it: type mean, cls or max"
+        )
     if model.dropout is not None:
         raise BadOption(f"model.dropout={model.dropout:g} does nothing with task={task.name}: its vectors have no head")
 

@@ -13,7 +13,9 @@ from tl_run.model.pooling import POOLINGS
 DESIGN = "head.json"
 MIXED = ("dense", "weighted")  # they read all layers
 TRAINED = ("linear", "mlp", "layer", *MIXED)
-KINDS = (*TRAINED, "svm", "logistic", "towers")
+KINDS = (*TRAINED, "svm", "logistic")
+TOWERS = "towers"
+"""No head, or one that compares: what the kind of task decides, and no user."""
 DROPOUTS = (
     "classifier_dropout",
     "seq_classif_dropout",
@@ -57,8 +59,9 @@ def settle(design: Design, config: Any, tokenizer: Any, name: str) -> Design:
     Raises: BadOption for a layer or a pooling that the model has not.
     """
     if config.is_encoder_decoder or not hasattr(config, "hidden_size") or not hasattr(config, "num_hidden_layers"):
-        remedy = "an encoder" if design.kind == "towers" else "model.head=stock"
-        raise BadOption(f"model.head={design.kind}: {name} is no single stack of layers: type {remedy}")
+        what = "a vector for each text" if design.kind == TOWERS else f"model.head={design.kind}"
+        remedy = "another model, such as model=minilm" if design.kind == TOWERS else "model.head=stock"
+        raise BadOption(f"{what}: {name} is no single stack of layers: type {remedy}")
     depth = config.num_hidden_layers
     if design.layer is not None and design.layer > depth:
         raise BadOption(
@@ -75,7 +78,9 @@ def settle(design: Design, config: Any, tokenizer: Any, name: str) -> Design:
     pooling = design.pooling
     if pooling is None:
         marked = tokenizer.cls_token_id is not None and tokenizer("a")["input_ids"][0] == tokenizer.cls_token_id
-        pooling = "mean" if design.kind in (*MIXED, "layer", "towers") else "last" if one_way else "cls" if marked else "mean"
+        pooling = (
+            "mean" if design.kind in (*MIXED, "layer", TOWERS) else "last" if one_way else "cls" if marked else "mean"
+        )
     dropout = design.dropout
     if dropout is None:
         found = (getattr(config, attribute, None) for attribute in DROPOUTS)
@@ -89,6 +94,6 @@ def read_design(folder: Path) -> Design:
         design = Design(**json.loads((folder / DESIGN).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as problem:
         raise BadInput(f"{folder / DESIGN} cannot be read: {problem}") from problem
-    if design.kind not in KINDS or design.pooling not in (*POOLINGS, "attention"):
+    if design.kind not in (*KINDS, TOWERS) or design.pooling not in (*POOLINGS, "attention"):
         raise BadInput(f"{folder / DESIGN}: there is no head '{design.kind}' with pooling '{design.pooling}'")
     return design

@@ -14,7 +14,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from tl_run.errors import BadInput, BadOption
 from tl_run.model import sentences
-from tl_run.model.design import DESIGN, Design, read_design
+from tl_run.model.design import DESIGN, TOWERS, Design, read_design
 from tl_run.model.pooling import POOLINGS, Attention
 from tl_run.model.towers import Tower, Vectors
 
@@ -33,7 +33,7 @@ class Headed(nn.Module):
         self.design = design
         self.layers = design.reads(base.config.num_hidden_layers)
         self.base = base
-        kind = Tower if design.kind == "towers" else Head
+        kind = Tower if design.kind == TOWERS else Head
         self.head = kind(design, base.config.hidden_size, len(self.layers), base.config.num_labels)
 
     @property
@@ -71,7 +71,7 @@ class Headed(nn.Module):
         self.base.save_pretrained(folder)
         save_file({name: t.contiguous() for name, t in self.head.state_dict().items()}, folder / WEIGHTS)
         (folder / DESIGN).write_text(json.dumps(asdict(self.design), indent=2) + "\n", encoding="utf-8")
-        if self.design.kind == "towers":
+        if self.design.kind == TOWERS:
             sentences.write(folder, self.design, self.config.hidden_size)
 
 
@@ -132,7 +132,7 @@ def make(base: Any, design: Design, seed: int) -> Headed:
 
 def notes(model: Headed) -> list[str]:
     """What a user of this head should know."""
-    if model.design.kind == "towers":
+    if model.design.kind == TOWERS:
         return []
     depth = model.config.num_hidden_layers
     said = ["pipeline() cannot load this head: tl-predict and tl_run.load_model do"]

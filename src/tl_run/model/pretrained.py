@@ -13,7 +13,7 @@ from torch import nn
 
 from tl_run.errors import BadInput, BadOption
 from tl_run.model import heads, sentences
-from tl_run.model.design import DESIGN, STOCK, Design, settle
+from tl_run.model.design import DESIGN, STOCK, TOWERS, Design, settle
 
 # Nothing is fetched, and code in the folder is not run; left to itself, transformers would ask on the terminal.
 DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -70,8 +70,8 @@ def load(
         notes.append(f"{name} has no pad token: {tokenizer.pad_token} pads")
     config.pad_token_id = tokenizer.pad_token_id
     stock = design.kind == "stock"
-    if design.kind == "towers" and design.pooling is None and (pooling := sentences.pooling(folder)):
-        design = replace(design, pooling=pooling)
+    if design.kind == TOWERS and design.pooling is None:
+        design = replace(design, pooling=sentences.pooling(folder))
     if not stock:
         design = settle(design, config, tokenizer, name)
     auto = getattr(transformers, auto_class if stock else "AutoModel")
@@ -92,7 +92,10 @@ def load(
     if not stock:
         model, trunk = heads.make(model, design, seed), new
         new = frozenset({*_outside(model), *(f"base.{key}" for key in trunk)})
-        notes += [*heads.notes(model), *(["the checkpoint's head is not used, a new one is"] if same_head and _outside(model) else [])]
+        notes += [
+            *heads.notes(model),
+            *(["the checkpoint's head is not used, a new one is"] if same_head and _outside(model) else []),
+        ]
     elif design.dropout is not None:
         heads.set_dropout(model, design.dropout, name)
     _check_length(max_length, _positions(model), name)

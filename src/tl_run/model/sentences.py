@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tl_run.errors import BadOption
 from tl_run.model.design import Design
 
 NAMES = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "last": "lasttoken"}
 """What it calls poolings."""
 POOLING = "1_Pooling"
+PREFIX = "pooling_mode_"
 
 
 def write(folder: Path, design: Design, hidden: int) -> None:
@@ -18,7 +20,7 @@ def write(folder: Path, design: Design, hidden: int) -> None:
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for i, (path, kind) in enumerate(steps)
     ]
-    modes = {f"pooling_mode_{name}": pooling == design.pooling for pooling, name in NAMES.items()}
+    modes = {f"{PREFIX}{name}": pooling == design.pooling for pooling, name in NAMES.items()}
     _json(folder / "modules.json", modules)
     _json(folder / POOLING / "config.json", {"word_embedding_dimension": hidden, **modes})
     _json(folder / "sentence_bert_config.json", {"max_seq_length": design.max_length, "do_lower_case": False})
@@ -26,15 +28,22 @@ def write(folder: Path, design: Design, hidden: int) -> None:
 
 
 def pooling(folder: Path) -> str | None:
-    """The pooling that a folder of sentence-transformers asks for; None for another folder, or a pooling unknown here."""
+    """The pooling that a folder of sentence-transformers asks for; None when it is no such folder.
+
+    Raises: BadOption when it asks for a pooling that there is not here.
+    """
+    path = folder / POOLING / "config.json"
     try:
-        config = json.loads((folder / POOLING / "config.json").read_text(encoding="utf-8"))
-        modes = [config.get("pooling_mode"), *(name for name in NAMES.values() if config.get(f"pooling_mode_{name}"))]
-    except (OSError, ValueError, AttributeError):
+        config = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         return None
+    asked = [name.removeprefix(PREFIX) for name, on in config.items() if name.startswith(PREFIX) and on is True]
+    if mode := config.get("pooling_mode"):  # from version 5 on in one word
+        asked = [mode] if isinstance(mode, str) else list(mode)
     known = {**{name: pooling for pooling, name in NAMES.items()}, **{pooling: pooling for pooling in NAMES}}
-    found = [known.get(mode) for mode in modes if mode]
-    return found[0] if len(found) == 1 else None
+    if len(asked) != 1 or asked[0] not in known:
+        raise BadOption(f"{path} asks for the pooling {' and '.join(asked)}: type model.pooling={' or '.join(NAMES)}")
+    return known[asked[0]]
 
 
 def _json(path: Path, data: Any) -> None:

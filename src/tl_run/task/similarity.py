@@ -82,7 +82,11 @@ class Similarity(Kind):
     @property
     def _sides(self) -> list[tuple[str, str]]:
         """The columns of the texts, each with its option."""
-        sides = [(self.options.text, "text"), (self.options.text_pair, "text_pair"), (self.options.negative, "negative")]
+        sides = [
+            (self.options.text, "text"),
+            (self.options.text_pair, "text_pair"),
+            (self.options.negative, "negative"),
+        ]
         return [(column, role) for column, role in sides if column]
 
     def _examples(
@@ -145,7 +149,9 @@ class Similarity(Kind):
             problems.append(f"{where}: '{column}' holds {len(train)} value, two or more are needed (task.label)")
         if self.form == "scores" and loss == "contrastive":
             i = next(i for i, label in enumerate(labels["train"]) if label not in (0, 1, None))
-            problems.append(f"{sources['train'].where(i)}: '{column}' is neither 0 nor 1: type task.loss=cosine for scores")
+            problems.append(
+                f"{sources['train'].where(i)}: '{column}' is neither 0 nor 1: type task.loss=cosine for scores"
+            )
         allowed = set(self.labels) if self.form == "classes" else {0, 1} if self.form == "binary" else None
         for split, rows in sources.items() if allowed else ():
             for i, label in enumerate(labels[split]):
@@ -153,7 +159,9 @@ class Similarity(Kind):
                     problems.append(f"{rows.where(i)}: '{column}' is {label}, which does not occur in train")
         if self.form == "scores" and train:
             self.range = (min(train), max(train))
-            self.notes.append(f"scores from {self.range[0]:g} to {self.range[1]:g} (of train) become 0 to 1 for the loss")
+            self.notes.append(
+                f"scores from {self.range[0]:g} to {self.range[1]:g} (of train) become 0 to 1 for the loss"
+            )
         known = FORMS[self.form][1]
         self.metric = known[0] if self.options.metric == "auto" else self.options.metric
         if self.metric not in known:
