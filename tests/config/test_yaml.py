@@ -12,8 +12,8 @@ from tl_run import adapter, freeze, optimizer, task, transfer
 from tl_run.config import check, messages, options
 
 CHOICES = {
-    "task": "classification mnli nli paraphrase qnli qqp regression reviews reviews-zh rte sentiment similarity similarity-demo "
-    "stsb topic",
+    "task": "classification mnli nli paraphrase qnli qqp regression reviews reviews-zh rte sentiment "
+    "similarity similarity-demo stsb topic",
     "model": "bert-base bert-base-chinese custom distilbert electra-small gpt2 minilm roberta-base tiny "
     "xlm-roberta-base",
     "freeze": "all_but_bias all_but_norms bottom embeddings gradual none pattern schedule trunk",

@@ -59,8 +59,8 @@ def check(config: dict[str, Any]) -> Run:
         )
     if not task.divisible and micro not in ("auto", run.training.batch_size):
         raise BadOption(
-            f"training.micro_batch_size={micro}: the loss in_batch compares every pair of a batch with all others, so it "
-            "cannot be cut: type training.micro_batch_size=auto, and a smaller training.batch_size if memory runs out"
+            f"training.micro_batch_size={micro}: the loss in_batch compares every pair of a batch with all others, so "
+            "it cannot be cut: type training.micro_batch_size=auto, and a smaller training.batch_size if memory runs out"
         )
     if isinstance(task, Similarity):
         _check_similarity(task, run.model)

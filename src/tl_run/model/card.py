@@ -27,7 +27,8 @@ Without sentence-transformers:
 ```python
 import tl_run
 model, tokenizer = tl_run.load_model("<this folder>")
-vectors = model(**tokenizer(["a text", "another"], padding=True, truncation=True, max_length={length}, return_tensors="pt")).vectors
+inputs = tokenizer(["a text", "another"], padding=True, truncation=True, max_length={length}, return_tensors="pt")
+vectors = model(**inputs).vectors
 ```
 """
 

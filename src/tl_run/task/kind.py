@@ -81,7 +81,7 @@ class Kind:
         return {}
 
     def settle(self, scores: Mapping[str, float]) -> None:
-        """Take from the best scores on validation what it has chosen besides weights, before the test split is scored."""
+        """Take from the best scores on validation what it has chosen besides weights; the test split comes after it."""
 
     def restore(self, config: Any) -> None:
         """Take the label names from the config of a model that a run has saved."""

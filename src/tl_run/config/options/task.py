@@ -114,7 +114,7 @@ class Similarity(AnyTask):
     negative: str | None
     """Column of a text that does not belong to the first one: the examples are triplets then."""
     label: str | None
-    """Column of a score or of 0 and 1, for loss=classifier of classes; null: the texts of every pair belong together."""
+    """Column of a score, of 0 and 1, or of classes (loss=classifier); null: the texts of every pair belong together."""
     loss: Literal[
         "auto",
         "cosine",
