@@ -60,7 +60,7 @@ def check(config: dict[str, Any]) -> Run:
     if not task.divisible and micro not in ("auto", run.training.batch_size):
         raise BadOption(
             f"training.micro_batch_size={micro}: the loss in_batch compares every pair of a batch with all others, so "
-            "it cannot be cut: type training.micro_batch_size=auto, and a smaller training.batch_size if memory runs out"
+            "it cannot be cut: type training.micro_batch_size=auto; if memory runs out, a smaller training.batch_size"
         )
     if isinstance(task, Similarity):
         _check_similarity(task, run.model)

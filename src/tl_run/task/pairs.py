@@ -137,9 +137,7 @@ class Pairs(Kind):
                 if label is not None and label not in known:
                     problems.append(f"{rows.where(i)}: '{column}' is {label}, which does not occur in train")
         if self.metric not in (metrics := FORMS[self.form][1]):
-            problems.append(
-                f"task.metric={self.metric}: of {self.form} there is {', '.join(metrics)}: type one of them"
-            )
+            problems.append(f"task.metric={self.metric}: {self.form} have {', '.join(metrics)}: type one of them")
 
     def stratum(self, example: Example) -> Any:  # type: ignore[override]
         """A class, or 0 or 1; all others are one stratum."""
