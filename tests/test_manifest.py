@@ -113,11 +113,11 @@ def test_a_file_in_a_subfolder(tmp_path):
         assert read_folder(folder) == {"step": 7}
         assert (folder / "1_Pooling" / "config.json").read_bytes() == content
     (folder / "1_Pooling" / "more").touch()
-    with pytest.raises(BadCheckpoint, match="1_Pooling/more: is not in manifest.json"):
+    with pytest.raises(BadCheckpoint, match=r"1_Pooling/more: is not in manifest\.json"):
         read_folder(folder)
     (folder / "1_Pooling" / "more").unlink()
     (folder / "1_Pooling" / "config.json").write_bytes(b"tow")
-    with pytest.raises(BadCheckpoint, match="1_Pooling/config.json: is not what was written"):
+    with pytest.raises(BadCheckpoint, match=r"1_Pooling/config\.json: is not what was written"):
         read_folder(folder)
 
 

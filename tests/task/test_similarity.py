@@ -12,7 +12,7 @@ import transformers
 import tl_run as package
 from composing import compose
 from finished_objects import assemble
-from tl_run import cli, predict, task
+from tl_run import cli, embedded, predict, task
 from tl_run.config.check import check
 from tl_run.data.table import Table
 from tl_run.errors import BadInput, BadOption
@@ -348,6 +348,17 @@ def test_mixed_precision_and_random_weights(tl_run, bert, tmp_path):
     given = [*data(tmp_path, "pairs"), "model=custom", f"model.path={bert}", "training.max_steps=2"]
     assert tl_run(*given, "hardware.precision=bf16", "model.pretrained=false", "hydra.run.dir=run") == 0
     assert set(scored("run")[0]["test"]) == {"recall_at_1", "recall_at_5", "recall_at_10", "loss"}
+
+
+def test_the_demonstration(tl_run):
+    seen: dict[str, str] = {}
+    for split in ("train", "validation", "test"):
+        with embedded.locate(f"embedded:remarks/{split}.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert sum(row["label"] == "1" for row in rows) * 2 == len(rows)
+        assert all(seen.setdefault(row[side], split) == split for row in rows for side in ("text", "text_pair"))
+    assert tl_run("task=similarity-demo", "training.max_steps=2", "hydra.run.dir=run") == 0
+    assert scored("run")[0]["metric"]["name"] == "accuracy"
 
 
 # -- the saved folder
