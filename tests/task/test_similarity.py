@@ -96,12 +96,12 @@ def test_losses_are_their_formulas_summed(vectors):
 
 
 def test_the_same_text_is_no_negative_of_itself(vectors):
-    options = kind(*PAIRS).options
+    options = kind(*PAIRS, "task.scale=2").options
     numbers = torch.arange(12).view(2, 6).T.contiguous()
     plain = pair_losses.in_batch(vectors[:2], numbers, options)
     doubled = torch.cat([vectors[:2], vectors[:2, :1]], 1)  # the first pair stands in the batch twice
     twice = pair_losses.in_batch(doubled, torch.cat([numbers, numbers[:1]]), options)
-    cosines = np.array([[20 * cos(x, y) for y in vectors[1].numpy()] for x in vectors[0].numpy()])
+    cosines = np.array([[2 * cos(x, y) for y in vectors[1].numpy()] for x in vectors[0].numpy()])
     own = np.log(np.exp(cosines[0]).sum()) - cosines[0, 0]
     more = [np.log(np.exp(row).sum() + np.exp(row[0])) - np.log(np.exp(row).sum()) for row in cosines[1:]]
     assert twice.item() == pytest.approx(plain.item() + own + sum(more), rel=1e-4)
