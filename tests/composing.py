@@ -11,6 +11,7 @@ NEEDS = {"model=custom": ("model.path=.",), "task=classification": ("task.train=
 NEEDS |= {"task=regression": ("task.train=x.csv",), "task=images": ("task.train=photos",)}
 NEEDS |= {"task=tagging": ("task.train=x.conll",), "task=srl": ("task.train=x.jsonl",)}
 NEEDS |= {"task=qa": ("task.train=x.json",)}
+NEEDS |= {"task=similarity": ("task.train=x.csv",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 """What a choice cannot do without."""
 

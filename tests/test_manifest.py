@@ -106,10 +106,28 @@ def forge(folder: Path, content: object) -> None:
     (folder / MANIFEST).write_bytes(manifest._sealed(text.removesuffix("\n}").encode()))
 
 
+def test_a_file_in_a_subfolder(tmp_path):
+    folder = tmp_path / "model"
+    for content in (b"one", b"two"):  # also in place of what is there
+        write_folder(folder, {"config.json": b"{}", "1_Pooling/config.json": content}, {"step": 7})
+        assert read_folder(folder) == {"step": 7}
+        assert (folder / "1_Pooling" / "config.json").read_bytes() == content
+    (folder / "1_Pooling" / "more").touch()
+    with pytest.raises(BadCheckpoint, match=r"1_Pooling/more: is not in manifest\.json"):
+        read_folder(folder)
+    (folder / "1_Pooling" / "more").unlink()
+    (folder / "1_Pooling" / "config.json").write_bytes(b"tow")
+    with pytest.raises(BadCheckpoint, match=r"1_Pooling/config\.json: is not what was written"):
+        read_folder(folder)
+
+
 HOSTILE = [
     "../x",
     "/etc/passwd",
-    "a/b",
+    "a/../b",
+    "a//b",
+    "a/b/c",
+    "a/.x",
     "",
     ".",
     "..",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from tl_run import adapter, audit, features, freeze, hardware, transfer
-from tl_run.config.options import SOLVED, Run
+from tl_run.config.options import SOLVED, Model, Run
 from tl_run.data.encoded import Encoded
 from tl_run.errors import BadOption
 from tl_run.model import attention, compact, dropout, pretrained
@@ -66,7 +66,7 @@ def build(job: Job) -> Built:
         seed=options.seed,
         name=options.model.name,
         processor=task.processor,
-        design=Design(options.model.head, options.model.head_layer, options.model.pooling, options.model.dropout),
+        design=_design(options.model, task.design()),
     )
     model, new = found.model, found.new if options.model.pretrained else ()
     machine = hardware.prepare(options.hardware, sum(p.numel() for p in model.parameters()))
@@ -96,7 +96,7 @@ def build(job: Job) -> Built:
         model,
         parts,
         learning,
-        encoded,
+        {name: split.rows for name, split in encoded.items()},
         prints,
         pad=found.pad,
         max_length=options.task.max_length,
@@ -143,13 +143,19 @@ def build(job: Job) -> Built:
     )
 
 
+def _design(model: Model, of_task: dict[str, Any]) -> Design:
+    """The head that the options ask for, or the one that the kind of task has."""
+    asked = {"kind": model.head, "layer": model.head_layer, "pooling": model.pooling, "dropout": model.dropout}
+    return Design(**(asked | of_task))
+
+
 def _vocabulary(
     found: pretrained.Pretrained, encoded: dict[str, Encoded], learns: frozenset[str], options: Any
 ) -> tuple[torch.Tensor | None, list[str]]:
     """The token ids that occur, where only those need computing, and why not otherwise; pictures have none."""
     if "input_ids" not in found.pad:
         return None, []
-    used = [split.columns["input_ids"] for split in encoded.values()]
+    used = [split.rows.columns["input_ids"] for split in encoded.values()]
     return compact.occurring(found.model, used, found.pad["input_ids"], learns, options)
 
 

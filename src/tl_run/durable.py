@@ -39,12 +39,18 @@ def write_file(path: Path, content: Content) -> None:
 def write_folder(target: Path, files: Mapping[str, Content], facts: dict, expect_bytes: int = 0) -> None:
     """Writes `files`, then a manifest with `facts` and checksums, as the folder `target`, in place of what is there.
 
+    A name may have one folder in it: `1_Pooling/config.json`.
     `expect_bytes`: about how much the callables will write; too little room is then known before the first byte.
     """
     render(facts, dict.fromkeys(files, (0, "")))  # what it refuses, it refuses before the writing
     with _replacing(target, files.values(), expect_bytes) as temporary:
+        inside = sorted({temporary / name.partition("/")[0] for name in files if "/" in name})
+        for folder in inside:
+            disk.create(folder)
         sums = {name: _fill(temporary / name, content) for name, content in files.items()}
         _fill(temporary / MANIFEST, render(facts, sums))
+        for folder in inside:
+            disk.sync_folder(folder)
         disk.sync_folder(temporary)
         if not os.path.lexists(target):
             disk.rename(temporary, target)

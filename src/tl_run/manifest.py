@@ -1,9 +1,13 @@
-"""The manifest of a folder: facts, and checksums of every file and of itself. What is not verified is not parsed."""
+"""The manifest of a folder: facts, and checksums of every file and of itself. What is not verified is not parsed.
+
+A file may lie in a subfolder (`1_Pooling/config.json`), one level down.
+"""
 
 import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from tl_run.errors import BadCheckpoint
@@ -40,7 +44,7 @@ def read_folder(folder: Path) -> dict:
     Raises: BadCheckpoint, one line with the file and what is wrong.
     """
     facts, sums = _read(folder / MANIFEST)
-    there = {entry.name: entry for entry in os.scandir(folder) if not entry.name.startswith(".")}
+    there = dict(_entries(folder))
     if extra := sorted(there.keys() - sums.keys() - {MANIFEST}):
         raise BadCheckpoint(f"{folder / extra[0]}: is not in {MANIFEST}: it was not written with this folder")
     for name, (size, _) in sums.items():
@@ -59,6 +63,15 @@ def read_folder(folder: Path) -> dict:
         if not same:
             raise BadCheckpoint(f"{folder / name}: is not what was written (sha256 differs)")
     return facts
+
+
+def _entries(folder: Path, inside: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """What lies in a folder and its subfolders, by its name from there."""
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+            yield from _entries(Path(entry.path), f"{inside}{entry.name}/")
+        elif not entry.name.startswith("."):
+            yield inside + entry.name, entry
 
 
 def _read(path: Path) -> tuple[dict, dict[str, Sum]]:
@@ -88,4 +101,5 @@ def _sealed(body: bytes) -> bytes:
 
 
 def _is_plain(name: str) -> bool:
-    return PLAIN_NAME.fullmatch(name) is not None and name != MANIFEST
+    parts = name.split("/")
+    return len(parts) <= 2 and all(PLAIN_NAME.fullmatch(part) for part in parts) and name != MANIFEST

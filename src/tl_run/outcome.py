@@ -58,9 +58,11 @@ def write(built: Built, folder: Path, split: str, final: Evaluation, result: dic
             base = job.options.model.path if commit else str(job.model_folder.absolute())
             durable.write_folder(folder / "adapter", adapted.files(model, base, commit), {"identity": job.identity})
         adapted.merge(model)
+    model.config.update(job.task.head())  # with what validation has settled
     with durable.scratch(folder) as scratch:
         pretrained.save(scratch, model, built.found.tokenizer, card(job, result))
-        files = {file.name: _moved(file) for file in sorted(scratch.iterdir())}
+        paths = (path for path in sorted(scratch.rglob("*")) if path.is_file())
+        files = {path.relative_to(scratch).as_posix(): _moved(path) for path in paths}
         durable.write_folder(folder / "model", files, {"identity": job.identity})
 
 

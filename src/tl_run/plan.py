@@ -107,6 +107,8 @@ def _head(options: Run, model: nn.Module) -> str:
         return ""
     bottom, top = min(model.layers), max(model.layers)
     layers = f"layer {top}" if bottom == top else f"layers {bottom} to {top}"
+    if model.design.kind == "towers":
+        return f"; one vector for each text, pooling {model.pooling}"
     return f"; head {options.model.head} on {layers}, pooling {model.pooling}"
 
 

@@ -128,6 +128,7 @@ class Session:
         checkpoint.load_weights(self.model, built.learning.ever, state.best_weights)
         began = time.perf_counter()
         split = "validation" if self.job.splits.test is None else "test"
+        self.job.task.settle(state.best_scores)
         built.reuse.leave()
         self._enter(built.learning.at(state))
         final = self._score(split)  # the test split is looked at here, once, with the model that validation has chosen
@@ -198,6 +199,7 @@ class Session:
         if left < built.per_epoch:
             stream = next(iter(built.method.streams().values()))
             seen = np.concatenate([np.arange(0), *(stream.batch(self.state.step + i) for i in range(left))])
+            seen = built.encoded["train"].reads(seen)
         warning = built.reuse.enter(phase, train_rows=seen, between=self._stop_if_asked, tell=self.terminal.storing)
         if warning:
             self.terminal.warn(warning)

@@ -17,7 +17,6 @@ from tl_run import freeze as freezing
 from tl_run.data.encoded import Encoded
 from tl_run.errors import BadInput
 from tl_run.evaluation import Evaluation
-from tl_run.model.heads import Headed
 from tl_run.training import Budget, Record, State, validate
 
 GRID = (0.0001, 0.001, 0.01, 0.1, 1.0)
@@ -59,7 +58,7 @@ def require_every_label(kind: str, train: Encoded, names: list[str]) -> None:
 
 def solve(
     *,
-    model: Headed,
+    model: Any,
     kind: str,
     read: Callable[[Encoded], np.ndarray],
     train: Encoded,

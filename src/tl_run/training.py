@@ -248,9 +248,10 @@ def _gradient(
         except torch.OutOfMemoryError as problem:
             optimizer.zero_grad(set_to_none=True)
             if not (budget.halve_on_oom and method.divisible and state.micro_batch_size > 1):
+                smaller = "one" if method.divisible else "training.batch_size"
                 raise MachineFault(
                     f"out of memory at step {state.step + 1} with training.micro_batch_size={state.micro_batch_size}: "
-                    "type a smaller one, or a smaller task.max_length"
+                    f"type a smaller {smaller}, or a smaller task.max_length"
                 ) from problem
         state.micro_batch_size = -(-state.micro_batch_size // 2)
         if torch.cuda.is_available():

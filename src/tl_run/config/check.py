@@ -17,6 +17,7 @@ from tl_run.config.options import (
     Rnn,
     Run,
     SeparableCnn,
+    Similarity,
     Transformer,
 )
 from tl_run.config.schema import build
@@ -74,6 +75,13 @@ def check(config: dict[str, Any]) -> Run:
             f"training.micro_batch_size={micro} is larger than training.batch_size={run.training.batch_size}, "
             "which counts all examples of an optimizer step"
         )
+    if not task.divisible and micro not in ("auto", run.training.batch_size):
+        raise BadOption(
+            f"training.micro_batch_size={micro}: the loss in_batch compares every pair of a batch with all others, so "
+            "it cannot be cut: type training.micro_batch_size=auto; if memory runs out, a smaller training.batch_size"
+        )
+    if isinstance(task, Similarity):
+        _check_similarity(task, run.model)
     if isinstance(run.freeze, FreezePattern):
         _check_pattern("freeze.pattern", run.freeze.pattern)
     if isinstance(run.freeze, FreezeSchedule):
@@ -86,7 +94,7 @@ def check(config: dict[str, Any]) -> Run:
             )
         if not run.adapter.targets:
             raise BadOption("adapter.targets: one or more of query, key, value, output, feed_forward are needed")
-    _check_head(run.model, run.freeze.name)
+    _check_head(run.model, run.freeze.name, task.own_pooling)
     _check_shape(run.model)
     if run.model.statistics == "fixed" and not run.model.pretrained:
         raise BadOption(
@@ -150,10 +158,32 @@ def _check_shape(model: Model) -> None:
         raise BadOption(f"model.kernel={model.kernel}: a kernel has a middle, so type an odd number")
 
 
-def _check_head(model: Model, freeze: str) -> None:
+def _check_similarity(task: Similarity, model: Model) -> None:
+    """The loss fits the columns, and what a vector alone has no use for is not given."""
+    loss = f"task.loss={task.loss}"
+    if task.negative is not None and task.label is not None:
+        raise BadOption("task.negative and task.label exclude each other: triplets have no label, type task.label=null")
+    if task.loss.startswith("triplet") and task.negative is None:
+        raise BadOption(f"{loss} needs triplets: type task.negative=<column> and task.label=null")
+    if task.loss in ("cosine", "contrastive", "classifier") and task.label is None:
+        raise BadOption(f"{loss} needs labels: type task.label=<column>")
+    if task.loss == "in_batch" and task.label is not None:
+        raise BadOption(
+            f"{loss} reads pairs that belong together, all others in the batch do not: type task.label=null, with a "
+            "file of such pairs"
+        )
+    if model.pooling == "attention":
+        raise BadOption(
+            "model.pooling=attention: task=similarity has no head that would learn it: type mean, cls or max"
+        )
+    if model.dropout is not None:
+        raise BadOption(f"model.dropout={model.dropout:g} does nothing with task={task.name}: its vectors have no head")
+
+
+def _check_head(model: Model, freeze: str, own_pooling: bool) -> None:
     """An option that the chosen head does not use would be believed to have done something."""
     head = f"model.head={model.head}"
-    if model.head == "stock" and model.pooling is not None:
+    if model.head == "stock" and model.pooling is not None and not own_pooling:
         raise BadOption(
             f"model.pooling={model.pooling} does nothing with {head}, which pools in its own way: "
             "type model.head=linear, or another head"

@@ -60,6 +60,15 @@ class Encoded:
         first = self.labels.reshape(len(self.labels), -1)[:, 0]
         return ~np.isnan(first) if first.dtype.kind == "f" else first >= 0
 
+    @property
+    def rows(self) -> "Encoded":
+        """What the store keeps states of: here every row is an item of the loop; see `Tuples` for other cases."""
+        return self
+
+    def reads(self, indices: np.ndarray) -> np.ndarray:
+        """The rows that the model reads for these items."""
+        return indices
+
     @classmethod
     def of(
         cls,

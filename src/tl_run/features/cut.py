@@ -261,7 +261,7 @@ def _ends(inputs: Inputs) -> torch.Tensor:
 
 def _logits(outputs: Any) -> torch.Tensor:
     """All that a head gives: (batch, numbers)."""
-    return torch.cat([tensor.flatten(1) for name, tensor in outputs.items() if name.endswith("logits")], 1)
+    return torch.cat([t.flatten(1) for name, t in outputs.items() if name.endswith(("logits", "vectors"))], 1)
 
 
 def _close(expected: torch.Tensor, found: torch.Tensor) -> bool:

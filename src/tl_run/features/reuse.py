@@ -146,7 +146,7 @@ class Reuse:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         if self._cut is None:
             return model(**inputs)
-        rows = (self.states.examples.starts[id(encoded)] + indices).tolist()
+        rows = (self.states.examples.starts[id(encoded.rows)] + encoded.reads(indices)).tolist()
         states = self.states.take(self._cut, rows)
         width = next(iter(inputs.values())).shape[1]
         states = self.states.padded(self._cut, states, len(rows), width)

@@ -17,6 +17,20 @@ model, tokenizer = tl_run.load_model("<this folder>")
 logits = model(**tokenizer(["a text"], padding=True, return_tensors="pt")).logits  # model.config.id2label
 ```
 """
+SENTENCES = """```python
+from sentence_transformers import SentenceTransformer
+vectors = SentenceTransformer("<this folder>").encode(["a text", "another"])
+```
+
+Without sentence-transformers:
+
+```python
+import tl_run
+model, tokenizer = tl_run.load_model("<this folder>")
+inputs = tokenizer(["a text", "another"], padding=True, truncation=True, max_length={length}, return_tensors="pt")
+vectors = model(**inputs).vectors
+```
+"""
 
 
 def card(job: Any, result: dict[str, Any]) -> str:
@@ -26,9 +40,10 @@ def card(job: Any, result: dict[str, Any]) -> str:
     base = options.model.path if job.commits.get("model") else None
     dataset = options.task.dataset if job.commits.get("dataset") else None
     adapter = [] if options.adapter.name == "none" else [options.adapter.name]
+    sentences = job.task.pipeline == "sentence-similarity"
     stock = options.model.head == "stock"
     front: dict[str, Any] = {
-        "library_name": "transformers" if stock else "tl-run",
+        "library_name": "sentence-transformers" if sentences else "transformers" if stock else "tl-run",
         "pipeline_tag": job.task.pipeline,
         **({"base_model": base} if base else {}),
         **({"datasets": [dataset]} if dataset else {}),
@@ -41,6 +56,8 @@ def card(job: Any, result: dict[str, Any]) -> str:
     )
     use = (job.task.usage or PIPELINE.format(kind=job.task.pipeline)) if stock else OWN_HEAD
     use += f"\n{job.task.input_note}\n" if job.task.input_note else ""
+    if sentences:
+        use = SENTENCES.format(length=options.task.max_length)
     if options.model.head == "svm":
         use += "\nThe logits are decision values; a softmax over them gives no calibrated probabilities.\n"
     labels = f"Labels: {', '.join(job.task.labels)}. " if job.task.labels else ""

@@ -14,6 +14,8 @@ DESIGN = "head.json"
 MIXED = ("dense", "weighted")  # they read all layers
 TRAINED = ("linear", "mlp", "layer", *MIXED)
 KINDS = (*TRAINED, "svm", "logistic")
+TOWERS = "towers"
+"""No head, or one that compares: what the kind of task decides, and no user."""
 DROPOUTS = (
     "classifier_dropout",
     "seq_classif_dropout",
@@ -32,6 +34,12 @@ class Design:
     layer: int | None = None
     pooling: str | None = None
     dropout: float | None = None
+    max_length: int | None = None
+    """Of towers, with what follows: tokens that are read of a text."""
+    normalize: bool = False
+    """Whether vectors have length 1."""
+    classifier: bool = False
+    """Whether a classifier over two vectors is learned with them."""
 
     def reads(self, depth: int) -> tuple[int, ...]:
         """The layers that are read, of a model with so many; 0 is the output of the embeddings."""
@@ -51,7 +59,9 @@ def settle(design: Design, config: Any, tokenizer: Any, name: str) -> Design:
     Raises: BadOption for a layer or a pooling that the model has not.
     """
     if config.is_encoder_decoder or not hasattr(config, "hidden_size") or not hasattr(config, "num_hidden_layers"):
-        raise BadOption(f"model.head={design.kind}: {name} is no single stack of layers: type model.head=stock")
+        what = "a vector for each text" if design.kind == TOWERS else f"model.head={design.kind}"
+        remedy = "another model, such as model=minilm" if design.kind == TOWERS else "model.head=stock"
+        raise BadOption(f"{what}: {name} is no single stack of layers: type {remedy}")
     depth = config.num_hidden_layers
     if design.layer is not None and design.layer > depth:
         raise BadOption(
@@ -68,7 +78,9 @@ def settle(design: Design, config: Any, tokenizer: Any, name: str) -> Design:
     pooling = design.pooling
     if pooling is None:
         marked = tokenizer.cls_token_id is not None and tokenizer("a")["input_ids"][0] == tokenizer.cls_token_id
-        pooling = "mean" if design.kind in (*MIXED, "layer") else "last" if one_way else "cls" if marked else "mean"
+        pooling = (
+            "mean" if design.kind in (*MIXED, "layer", TOWERS) else "last" if one_way else "cls" if marked else "mean"
+        )
     dropout = design.dropout
     if dropout is None:
         found = (getattr(config, attribute, None) for attribute in DROPOUTS)
@@ -82,6 +94,6 @@ def read_design(folder: Path) -> Design:
         design = Design(**json.loads((folder / DESIGN).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as problem:
         raise BadInput(f"{folder / DESIGN} cannot be read: {problem}") from problem
-    if design.kind not in KINDS or design.pooling not in (*POOLINGS, "attention"):
+    if design.kind not in (*KINDS, TOWERS) or design.pooling not in (*POOLINGS, "attention"):
         raise BadInput(f"{folder / DESIGN}: there is no head '{design.kind}' with pooling '{design.pooling}'")
     return design

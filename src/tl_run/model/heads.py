@@ -13,8 +13,10 @@ from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from tl_run.errors import BadInput, BadOption
-from tl_run.model.design import DESIGN, Design, read_design
+from tl_run.model import sentences
+from tl_run.model.design import DESIGN, TOWERS, Design, read_design
 from tl_run.model.pooling import POOLINGS, Attention
+from tl_run.model.towers import Tower, Vectors
 
 WEIGHTS = "head.safetensors"
 
@@ -31,7 +33,8 @@ class Headed(nn.Module):
         self.design = design
         self.layers = design.reads(base.config.num_hidden_layers)
         self.base = base
-        self.head = Head(design, base.config.hidden_size, len(self.layers), base.config.num_labels)
+        kind = Tower if design.kind == TOWERS else Head
+        self.head = kind(design, base.config.hidden_size, len(self.layers), base.config.num_labels)
 
     @property
     def base_model(self) -> Any:
@@ -59,16 +62,17 @@ class Headed(nn.Module):
             states = [pool(state, mask) for state in states]
         return states
 
-    def forward(self, **inputs: torch.Tensor) -> SequenceClassifierOutput:
-        """Inputs (batch, tokens) with `attention_mask` -> logits (batch, labels)."""
-        logits = self.head(self.states(**inputs), inputs["attention_mask"].bool())
-        return SequenceClassifierOutput(logits=logits)
+    def forward(self, **inputs: torch.Tensor) -> SequenceClassifierOutput | Vectors:
+        """Inputs (batch, tokens) with `attention_mask` -> what the head gives: logits (batch, labels), or vectors."""
+        return self.head(self.states(**inputs), inputs["attention_mask"].bool())
 
     def save_pretrained(self, folder: Path) -> None:
         """The trunk as transformers saves it, and beside it the head."""
         self.base.save_pretrained(folder)
         save_file({name: t.contiguous() for name, t in self.head.state_dict().items()}, folder / WEIGHTS)
         (folder / DESIGN).write_text(json.dumps(asdict(self.design), indent=2) + "\n", encoding="utf-8")
+        if self.design.kind == TOWERS:
+            sentences.write(folder, self.design, self.config.hidden_size)
 
 
 class Head(nn.Module):
@@ -86,22 +90,14 @@ class Head(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(hidden * count if design.kind == "dense" else hidden, labels)
 
-    def forward(self, states: Sequence[torch.Tensor], mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, states: Sequence[torch.Tensor], mask: torch.Tensor) -> SequenceClassifierOutput:
         """States (batch, hidden), or (batch, tokens, hidden) for attention, and mask (batch, tokens) -> logits."""
         if self.attention is not None:
             states = [pool(state, mask) for pool, state in zip(self.attention, states, strict=True)]
         vector = self.mix(states) if self.mix is not None else torch.cat([*states], -1)
         if self.hidden is not None:
             vector = self.hidden(vector)
-        return self.classifier(self.dropout(vector))
-
-    def draw(self, spread: float) -> None:
-        """New weights as stock heads get them: linear layers from a normal distribution, biases 0."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=spread)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        return SequenceClassifierOutput(logits=self.classifier(self.dropout(vector)))
 
 
 class Weighted(nn.Module):
@@ -117,16 +113,27 @@ class Weighted(nn.Module):
         return self.scale * torch.einsum("l,lbh->bh", self.weights.softmax(0), torch.stack([*states]))
 
 
+def draw(head: nn.Module, spread: float) -> None:
+    """New weights as stock heads get them: linear layers from a normal distribution, biases 0."""
+    for module in head.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=spread)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
 def make(base: Any, design: Design, seed: int) -> Headed:
     """A head drawn from `seed` on the trunk; `design` is settled."""
     model = Headed(base, design)
     torch.manual_seed(seed)
-    model.head.draw(getattr(base.config, "initializer_range", 0.02))
+    draw(model.head, getattr(base.config, "initializer_range", 0.02))
     return model
 
 
 def notes(model: Headed) -> list[str]:
     """What a user of this head should know."""
+    if model.design.kind == TOWERS:
+        return []
     depth = model.config.num_hidden_layers
     said = ["pipeline() cannot load this head: tl-predict and tl_run.load_model do"]
     if max(model.layers) < depth:

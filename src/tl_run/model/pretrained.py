@@ -6,7 +6,7 @@ Nothing is downloaded or executed.
 import inspect
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ import transformers
 from torch import nn
 
 from tl_run.errors import BadInput, BadOption
-from tl_run.model import heads, scratch
-from tl_run.model.design import DESIGN, STOCK, Design, settle
+from tl_run.model import heads, scratch, sentences
+from tl_run.model.design import DESIGN, STOCK, TOWERS, Design, settle
 from tl_run.model.folder import FILES
 from tl_run.model.scratch.trunk import ScratchModel
 
@@ -84,6 +84,8 @@ def load(
     if max_length is not None:
         notes += _for_texts(tokenizer, config, max_length, name)
     stock = design.kind == "stock"
+    if design.kind == TOWERS and design.pooling is None:
+        design = replace(design, pooling=sentences.pooling(folder))
     if not stock:
         design = settle(design, config, tokenizer, name)
     auto = getattr(transformers, auto_class if stock else "AutoModel")
@@ -105,7 +107,10 @@ def load(
     if not stock:
         model, trunk = heads.make(model, design, seed), new
         new = frozenset({*_outside(model), *(f"base.{key}" for key in trunk)})
-        notes += [*heads.notes(model), *(["the checkpoint's head is not used, a new one is"] if same_head else [])]
+        notes += [
+            *heads.notes(model),
+            *(["the checkpoint's head is not used, a new one is"] if same_head and _outside(model) else []),
+        ]
     elif design.dropout is not None:
         heads.set_dropout(model, design.dropout, name)
     if max_length is not None:

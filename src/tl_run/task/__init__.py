@@ -10,6 +10,7 @@ KINDS = {
     "regression": "tl_run.task.regression:Regression",
     "tagging": "tl_run.task.tagging:Tagging",
     "srl": "tl_run.task.srl:Srl",
+    "similarity": "tl_run.task.similarity:Similarity",
 }
 
 

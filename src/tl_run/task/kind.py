@@ -107,6 +107,13 @@ class Kind:
         """What the model's config says of the head."""
         raise NotImplementedError
 
+    def design(self) -> dict[str, Any]:
+        """Of `model.design.Design` what the kind itself decides; empty where the user chooses the head."""
+        return {}
+
+    def settle(self, scores: Mapping[str, float]) -> None:
+        """Take from the best scores on validation what it has chosen besides weights; the test split comes after it."""
+
     def restore(self, config: Any) -> None:
         """Take the label names from the config of a model that a run has saved."""
         self.labels = [config.id2label[i] for i in range(config.num_labels)]

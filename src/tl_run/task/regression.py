@@ -37,9 +37,9 @@ class Regression(Texts):
         values = rows.column(self.options.label, "task.label")
         if all(value in (None, "") for value in values):
             return [None] * len(values)
-        numbers = [_number(value) for value in values]
-        for i, (value, number) in enumerate(zip(values, numbers, strict=True)):
-            if number is None:
+        numbers = [number(value) for value in values]
+        for i, (value, found) in enumerate(zip(values, numbers, strict=True)):
+            if found is None:
                 what = f"'{value}'" if isinstance(value, str) and value else kind_of(value)
                 problems.append(f"{rows.where(i)}: '{self.options.label}' is {what}, a number is needed (task.label)")
         return numbers
@@ -78,26 +78,27 @@ class Regression(Texts):
     # -- scores
 
     def metrics(self, predictions: Sequence[float], encoded: Encoded) -> dict[str, float]:
-        """Pearson's and Spearman's correlation as scipy counts them (0 where either side is constant), and RMSE."""
-        from scipy.stats import pearsonr, spearmanr
-
+        """Pearson's and Spearman's correlation, and RMSE."""
         gold, found = encoded.labels.astype(np.float64), np.asarray(predictions, np.float64)
-        constant = len(found) < 2 or np.ptp(gold) == 0 or np.ptp(found) == 0
-        rank: Any = 0.0
-        linear: Any = 0.0
-        if not constant:
-            rank, linear = spearmanr(gold, found)[0], pearsonr(gold, found)[0]
-        return {
-            "spearman": float(rank),
-            "pearson": float(linear),
-            "rmse": float(np.sqrt(np.mean((gold - found) ** 2))),
-        }
+        return correlations(gold, found) | {"rmse": float(np.sqrt(np.mean((gold - found) ** 2)))}
 
     def describe(self, example: Example, prediction: float) -> dict[str, Any]:
         return {"prediction": round(prediction, 6)}
 
 
-def _number(value: Any) -> float | None:
+def correlations(gold: Sequence[float] | np.ndarray, found: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """Spearman's and Pearson's, as scipy counts them; 0 where either side is constant."""
+    from scipy.stats import pearsonr, spearmanr
+
+    gold, found = np.asarray(gold, np.float64), np.asarray(found, np.float64)
+    if len(found) < 2 or np.ptp(gold) == 0 or np.ptp(found) == 0:
+        return {"spearman": 0.0, "pearson": 0.0}
+    rank: Any = spearmanr(gold, found)[0]
+    linear: Any = pearsonr(gold, found)[0]
+    return {"spearman": float(rank), "pearson": float(linear)}
+
+
+def number(value: Any) -> float | None:
     """The number that a cell holds, or None."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None

@@ -28,6 +28,7 @@ class FineTune(Method):
         forward: Callable[..., Any] = whole,
     ) -> None:
         self.task, self.train, self.pad, self.hardware, self.forward = task, train, pad, hardware, forward
+        self.divisible = task.options.divisible
         self.seed, self.stream = seed, Stream(train.lengths, batch_size, seed)
 
     def streams(self) -> dict[str, Stream]:

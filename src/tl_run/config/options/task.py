@@ -3,10 +3,23 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from tl_run.config.options.ranges import Count, Share, Whole
+from tl_run.config.options.ranges import Count, Positive, Share, Whole
 from tl_run.config.schema import Range
 
-COLUMNS = ("text", "text_pair", "question", "context", "answers", "tokens", "predicate", "tags", "image", "label", "id")
+COLUMNS = (
+    "text",
+    "text_pair",
+    "negative",
+    "question",
+    "context",
+    "answers",
+    "tokens",
+    "predicate",
+    "tags",
+    "image",
+    "label",
+    "id",
+)
 """Options that name a column of the data by the part it plays."""
 
 
@@ -25,6 +38,10 @@ class AnyTask:
 
     own_heads = False
     """Whether `model.head` may be other than transformers' own: one vector of a text is all that the kind reads."""
+    own_pooling = False
+    """Whether `model.pooling` decides what the kind reads, without any head."""
+    divisible = True
+    """Whether a batch may be cut into micro-batches; not where its loss is no sum over examples."""
 
     sources = "<file> (CSV, TSV, JSONL, JSON, Parquet)"
     """What its data may be, for a message."""
@@ -185,4 +202,56 @@ class QuestionAnswering(AnyTask):
     """Chooses the best model; auto: F1."""
 
 
-Task = Classification | Images | QuestionAnswering | Regression | Srl | Tagging
+@dataclass(frozen=True)
+class Similarity(AnyTask):
+    """Two towers with shared weights: texts that belong together get vectors that point the same way."""
+
+    own_pooling = True
+
+    kind: Literal["similarity"]
+    text: str
+    """Column of the text (of a triplet: the anchor)."""
+    text_pair: str
+    """Column of the other text (of a triplet: the one that belongs to the anchor)."""
+    negative: str | None
+    """Column of a text that does not belong to the first one: the examples are triplets then."""
+    label: str | None
+    """Column of a score, of 0 and 1, or of classes (loss=classifier); null: the texts of every pair belong together."""
+    loss: Literal[
+        "auto",
+        "cosine",
+        "contrastive",
+        "in_batch",
+        "triplet_hinge",
+        "triplet_softmax",
+        "triplet_ranking",
+        "classifier",
+    ]
+    """auto: cosine for scores, contrastive for 0 and 1, in_batch for pairs alone, triplet_hinge for triplets."""
+    margin: Positive
+    """How far apart what does not belong together shall be: of contrastive, triplet_hinge and triplet_ranking."""
+    scale: Positive
+    """What cosines are multiplied by before a softmax: of in_batch and triplet_softmax."""
+    normalize: bool
+    """Whether vectors have length 1; their cosines are the same either way."""
+    metric: Literal[
+        "auto",
+        "spearman",
+        "pearson",
+        "accuracy",
+        "average_precision",
+        "f1",
+        "f1_macro",
+        "recall_at_1",
+        "recall_at_5",
+        "recall_at_10",
+    ]
+    """Chooses the best model; auto: spearman with scores, accuracy with 0 and 1 or classes, else recall_at_1."""
+
+    @property
+    def divisible(self) -> bool:  # type: ignore[override]
+        """Each pair of a batch is compared with all others where the loss is in_batch."""
+        return not (self.loss == "in_batch" or (self.loss == "auto" and self.label is None and self.negative is None))
+
+
+Task = Classification | Images | QuestionAnswering | Regression | Similarity | Srl | Tagging
