@@ -64,7 +64,9 @@ def build(job: Job) -> Built:
         max_length=options.task.max_length,
         seed=options.seed,
         name=options.model.name,
-        design=Design(options.model.head, options.model.head_layer, options.model.pooling, options.model.dropout),
+        design=Design(
+            options.model.head, options.model.head_layer, options.model.pooling, options.model.dropout
+        ).of_kind(task.pooling),
     )
     model, new = found.model, found.new if options.model.pretrained else ()
     machine = hardware.prepare(options.hardware, sum(p.numel() for p in model.parameters()))

@@ -107,7 +107,7 @@ def _head(options: Run, model: nn.Module) -> str:
         return ""
     bottom, top = min(model.layers), max(model.layers)
     layers = f"layer {top}" if bottom == top else f"layers {bottom} to {top}"
-    return f"; head {options.model.head} on {layers}, pooling {model.pooling}"
+    return f"; head {model.design.kind} on {layers}, pooling {model.pooling}"
 
 
 def hyperparameters(options: Run) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def check(config: dict[str, Any]) -> Run:
     _check_head(run.model, run.freeze.name)
     if run.model.head != "stock" and not task.own_heads:
         raise BadOption(f"model.head={run.model.head}: task={task.name} has a head of its own: type model.head=stock")
-    if run.model.head in SOLVED and task.kind != "classification":
+    if run.model.head in SOLVED and task.kind not in ("classification", "relation"):
         raise BadOption(f"model.head={run.model.head} is for classes: type model.head=linear with task={task.name}")
     if run.model.head in SOLVED and run.hardware.compile:
         raise BadOption(f"hardware.compile does nothing with model.head={run.model.head}: type hardware.compile=false")

@@ -26,7 +26,7 @@ def card(job: Any, result: dict[str, Any]) -> str:
     base = options.model.path if job.commits.get("model") else None
     dataset = options.task.dataset if job.commits.get("dataset") else None
     adapter = [] if options.adapter.name == "none" else [options.adapter.name]
-    stock = options.model.head == "stock"
+    stock = options.model.head == "stock" and not job.task.pooling
     front: dict[str, Any] = {
         "library_name": "transformers" if stock else "tl-run",
         "pipeline_tag": job.task.pipeline,

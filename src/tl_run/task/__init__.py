@@ -6,6 +6,7 @@ from typing import Any
 KINDS = {
     "classification": "tl_run.task.classification:Classification",
     "regression": "tl_run.task.regression:Regression",
+    "relation": "tl_run.task.relation:Relation",
 }
 
 

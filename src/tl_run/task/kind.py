@@ -29,6 +29,8 @@ class Kind:
     """transformers' Auto class of the stock head."""
     pipeline: str
     """transformers' name of what the saved model does, or of the nearest thing."""
+    pooling: str | None = None
+    """What the kind's head reads of the tokens, where that takes a head of ours; None: transformers' own will do."""
     readers: Readers = MappingProxyType({})
     """Readers of file formats that only this kind has, by suffix."""
     lower_is_better: frozenset[str] = frozenset()

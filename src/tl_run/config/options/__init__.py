@@ -30,5 +30,6 @@ from tl_run.config.options.run import Training as Training
 from tl_run.config.options.task import AnyTask as AnyTask
 from tl_run.config.options.task import Classification as Classification
 from tl_run.config.options.task import Regression as Regression
+from tl_run.config.options.task import Relation as Relation
 from tl_run.config.options.task import SplitNames as SplitNames
 from tl_run.config.options.task import Task as Task
