@@ -117,6 +117,8 @@ def _write(stream: TextIO, lines: list[dict[str, Any]], form: str) -> None:
     nested = {key for key, value in lines[0].items() if isinstance(value, dict)}
     plain = [key for key in lines[0] if key not in nested]
     names = {key: list(lines[0][key]) for key in nested}
+    texts = {key: json.dumps for key in plain if isinstance(lines[0][key], list)}  # a cell holds no list
     writer.writerow([*plain, *(f"probability_{name}" for key in nested for name in names[key])])
     for line in lines:
-        writer.writerow([*(line[key] for key in plain), *(line[key][name] for key in nested for name in names[key])])
+        cells = (texts.get(key, lambda value: value)(line[key]) for key in plain)
+        writer.writerow([*cells, *(line[key][name] for key in nested for name in names[key])])

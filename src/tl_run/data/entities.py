@@ -25,7 +25,7 @@ COLUMN = "entities"
 
 
 def untagged(text: str) -> tuple[str, tuple[Span, Span]]:
-    """`a <e1>b</e1> c <e2>d</e2>` to the text without tags and both entities. Raises: ValueError saying what is wrong."""
+    """`a <e1>b</e1> c <e2>d</e2>` to the text without tags, and both entities. Raises: ValueError with the reason."""
     plain, places = "", dict[str, int]()
     for part in re.split("(</?e[12]>)", text):
         if part not in TAGS:

@@ -69,7 +69,7 @@ class Headed(nn.Module):
         return [self.pooled(state, inputs) for state in states]
 
     def forward(self, **inputs: torch.Tensor) -> SequenceClassifierOutput:
-        """Inputs (batch, tokens) with `attention_mask`, and `entities` where they are pooled -> logits (batch, labels)."""
+        """Inputs (batch, tokens) with `attention_mask`, and `entities` for that pooling -> logits (batch, labels)."""
         logits = self.head(self.states(**inputs), inputs["attention_mask"].bool())
         return SequenceClassifierOutput(logits=logits)
 

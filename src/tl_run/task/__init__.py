@@ -13,4 +13,4 @@ KINDS = {
 def load(options: Any) -> Any:
     """The task for its checked options."""
     module, name = KINDS[options.kind].split(":")
-    return getattr(import_module(module), name)(options)
+    return getattr(import_module(module), name).of(options)

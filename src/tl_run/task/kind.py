@@ -45,6 +45,11 @@ class Kind:
         self.notes: list[str] = []
         """What the plan shall say of the data."""
 
+    @classmethod
+    def of(cls, options: Any) -> Kind:
+        """The kind for its options: where they tell two kinds apart, one of them."""
+        return cls(options)
+
     @property
     def higher_is_better(self) -> bool:
         """Whether more of `metric` is better."""
@@ -98,8 +103,8 @@ class Kind:
         """Sum over the labelled items of a batch; in float32 whatever the precision."""
         raise NotImplementedError
 
-    def weight(self, encoded: Encoded, indices: np.ndarray) -> int:
-        """How many items the loss of these rows sums over."""
+    def weight(self, encoded: Encoded, indices: np.ndarray) -> float:
+        """How many items the loss of these rows sums over, or the sum of their weights."""
         return len(indices)
 
     def decode(self, outputs: Any, batch: Mapping[str, torch.Tensor], model: Any) -> list[Any]:

@@ -17,19 +17,17 @@ from tl_run.data.encoded import Encoded
 from tl_run.data.table import Table
 from tl_run.task.classification import NOTHING, Classification
 from tl_run.task.kind import kind_of, texts
+from tl_run.task.texts import Example
 
 DIRECTION = re.compile(r"\((e1,e2|e2,e1)\)$")
 """How the label of a relation ends that has a direction."""
 
 
 @dataclass(frozen=True)
-class Example:
-    """A text without tags, its two entities, and the index of its label, or None."""
+class Marked(Example):
+    """A text without tags, and its two entities."""
 
-    id: str
-    text: str
     spans: tuple[entities.Span, entities.Span]
-    label: int | None
 
 
 class Relation(Classification):
@@ -46,9 +44,14 @@ class Relation(Classification):
     def check(self, rows: Table, labels: Sequence[int | None], problems: list[str]) -> None:
         super().check(rows, labels, problems)
         other = self.options.other
-        if problems or other is None:
+        if problems:
             return
-        if other not in self.labels:
+        if self.metric == "f1_semeval" and not self._directed:
+            problems.append(
+                f"task.metric=f1_semeval: no label of {rows.path} ends in a direction, as in Cause-Effect(e1,e2): type "
+                "task.metric=f1_macro"
+            )
+        if other is not None and other not in self.labels:
             near = did_you_mean(other, self.labels)
             problems.append(f"task.other: no row of {rows.path} has the label '{other}'.{near} Type task.other=null")
 
@@ -66,7 +69,7 @@ class Relation(Classification):
             except ValueError as problem:
                 problems.append(f"{rows.where(i)}: {problem}")
                 continue
-            examples.append(Example(name, plain, spans, label))
+            examples.append(Marked(name, plain, None, label, spans))
         return examples
 
     def _tagged(self, text: str, row: Mapping[str, Any]) -> tuple[str, tuple[entities.Span, entities.Span]]:
@@ -83,7 +86,7 @@ class Relation(Classification):
 
     # -- model
 
-    def encode(self, examples: Sequence[Example], tokenizer: Any) -> Encoded:
+    def encode(self, examples: Sequence[Any], tokenizer: Any) -> Encoded:
         """Token ids with marks around both entities; a long text keeps what is nearest to them."""
         made = [entities.marked(example.text, example.spans) for example in examples]
         found = entities.encode(
@@ -104,13 +107,34 @@ class Relation(Classification):
         def f1(average: str) -> float:
             return float(f1_score(gold, found, labels=counted, average=average, zero_division=NOTHING))  # type: ignore[arg-type]  # a name
 
-        return {
+        scores = {
             "accuracy": float(accuracy_score(gold, found)),
             "f1_micro": f1("micro"),
             "f1_macro": f1("macro"),
         }
+        return scores | ({"f1_semeval": self._semeval(gold, found)} if self._directed else {})
 
-    def inputs(self, example: Example) -> dict[str, Any]:
+    @property
+    def _directed(self) -> bool:
+        return any(DIRECTION.search(name) for name in self.labels)
+
+    def _semeval(self, gold: np.ndarray, found: np.ndarray) -> float:
+        """Macro F1 as the scorer of SemEval-2010 task 8 counts it, "(9+1)-way with directionality taken into account".
+
+        f1_macro is the mean over the 18 labels; this is the mean over the 9 relations. A relation's two directions are
+        counted together, gold and found, but a hit is the right relation in the right direction; so a rare direction
+        does not weigh as much as a common one. `gold` and `found` (examples,) are indices of labels.
+        """
+        relation = np.array([DIRECTION.sub("", name) for name in self.labels])
+        hits = relation[gold[gold == found]]
+        f1 = [
+            2 * (hits == name).sum() / max(1, (relation[gold] == name).sum() + (relation[found] == name).sum())
+            for name in dict.fromkeys(relation.tolist())
+            if name != self.options.other
+        ]
+        return float(np.mean(f1))
+
+    def inputs(self, example: Any) -> dict[str, Any]:
         head, tail = (example.text[slice(*span)] for span in example.spans)
         line = {"id": example.id, "text": example.text, "head": head, "tail": tail}
         return line | {"gold": None if example.label is None else self.gold(example.label)}
