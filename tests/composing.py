@@ -8,7 +8,7 @@ from hydra import initialize_config_dir
 from tl_run.config import check, messages
 
 NEEDS = {"model=custom": ("model.path=.",), "task=classification": ("task.train=x.csv",)}
-NEEDS |= {"task=regression": ("task.train=x.csv",)}
+NEEDS |= {"task=regression": ("task.train=x.csv",), "task=relation": ("task.train=x.csv",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 """What a choice cannot do without."""
 

@@ -84,6 +84,7 @@ def build(job: Job) -> Built:
     encoded = {name: task.encode(rows, found.tokenizer) for name, rows in splits.items() if rows is not None}
     seconds = {"load": loaded - began, "encode": time.perf_counter() - loaded}
 
+    task.start(model, found.new, encoded["train"])
     prints = audit.fingerprints(dict(model.named_parameters()))
     reuse = features.make(
         options.features,

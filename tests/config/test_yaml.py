@@ -12,7 +12,9 @@ from tl_run import adapter, freeze, optimizer, task, transfer
 from tl_run.config import check, messages, options
 
 CHOICES = {
-    "task": "classification mnli nli paraphrase qnli regression reviews reviews-zh rte sentiment topic",
+    "task": "acceptability banking77 classification classification-demo intents mnli nli paraphrase qnli regression "
+    "regression-demo relation relation-demo reviews reviews-zh rte semeval-relations sentiment similarity-score spam "
+    "topic",
     "model": "bert-base bert-base-chinese custom distilbert electra-small gpt2 minilm roberta-base tiny "
     "xlm-roberta-base",
     "freeze": "all_but_bias all_but_norms bottom embeddings gradual none pattern schedule trunk",

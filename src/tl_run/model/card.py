@@ -14,7 +14,8 @@ OWN_HEAD = """No class of transformers has this head: `pipeline()` would put an 
 ```python
 import tl_run
 model, tokenizer = tl_run.load_model("<this folder>")
-logits = model(**tokenizer(["a text"], padding=True, return_tensors="pt")).logits  # model.config.id2label
+inputs = tokenizer(["a text"], padding=True, return_tensors="pt")
+logits = model(**inputs).logits  # model.config.id2label
 ```
 """
 
@@ -40,6 +41,7 @@ def card(job: Any, result: dict[str, Any]) -> str:
         for name, value in (result[split] or {}).items()
     )
     use = PIPELINE.format(kind=job.task.pipeline) if stock else OWN_HEAD
+    use += f"\n{job.task.usage}\n" if job.task.usage else ""
     if options.model.head == "svm":
         use += "\nThe logits are decision values; a softmax over them gives no calibrated probabilities.\n"
     labels = f"Labels: {', '.join(job.task.labels)}. " if job.task.labels else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ class Kind:
     """transformers' name of what the saved model does, or of the nearest thing."""
     pooling: str | None = None
     """What the kind's head reads of the tokens, where that takes a head of ours; None: transformers' own will do."""
+    usage: str = ""
+    """What a model card says of how to use the model, besides how it is loaded."""
     readers: Readers = MappingProxyType({})
     """Readers of file formats that only this kind has, by suffix."""
     lower_is_better: frozenset[str] = frozenset()
@@ -86,6 +88,9 @@ class Kind:
     def restore(self, config: Any) -> None:
         """Take the label names from the config of a model that a run has saved."""
         self.labels = [config.id2label[i] for i in range(config.num_labels)]
+
+    def start(self, model: Any, new: Collection[str], train: Encoded) -> None:
+        """Change new weights of the head, those named in `new`, to what the training examples say of them."""
 
     def encode(self, examples: Sequence[Any], tokenizer: Any) -> Encoded:
         """Token ids and labels of all examples."""

@@ -24,6 +24,8 @@ THRESHOLD = 0.5
 class MultiLabel(Texts):
     """Binary cross-entropy over the labels of the training file; a text may have none of them."""
 
+    usage = f"A label holds from the probability {THRESHOLD} on; `pipeline(..., top_k=None)` gives that of each."
+
     def __init__(self, options: options.Classification) -> None:
         super().__init__(options)
         self.metric = "f1_micro" if options.metric == "auto" else options.metric

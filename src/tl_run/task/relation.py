@@ -34,6 +34,10 @@ class Relation(Classification):
     """Cross-entropy over the relations, from the states where the two entities begin."""
 
     pooling = "entities"
+    usage = (
+        "The text holds marks, `the @ one @ and the # other #`, and `inputs` also `entities` (texts, tokens): 1 at the "
+        "token of the first `@`, 2 at that of the first `#`, else 0. `tl-predict` does all of it."
+    )
 
     def __init__(self, options: options.Relation) -> None:
         super().__init__(options)
