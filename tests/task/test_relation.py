@@ -1,4 +1,4 @@
-"""Relations: reading, the head at the entities, scores by hand and by scikit-learn, and all that a run does with them."""
+"""Relations: reading, the head at the entities, scores by hand and by scikit-learn, and what a run does with them."""
 
 import json
 from pathlib import Path
@@ -57,8 +57,8 @@ def test_tags_and_offsets_say_the_same():
             [],
             [row("no tags"), row("<e1>a</e1> <e2>b</e2> <e2>c</e2>", "b")],
             [
-                "train.jsonl, line 1: no <e1> and no </e1> and no <e2> and no </e2> in 'text'; both entities are marked "
-                "so: <e1>one</e1> and <e2>other</e2>",
+                "train.jsonl, line 1: no <e1> and no </e1> and no <e2> and no </e2> in 'text'; both entities are "
+                "marked so: <e1>one</e1> and <e2>other</e2>",
                 "train.jsonl, line 2: <e2> twice in 'text'; both",
             ],
         ),
@@ -107,7 +107,7 @@ def scores(gold: list[int], found: list[int], *options: str) -> dict[str, float]
 
 
 def test_semevals_score_by_hand():
-    """Of Cause: 3 gold, 2 found, of which 1 is a hit and 1 has the other direction. Of Part: 2 gold, 3 found, 2 hits."""
+    """Of Cause 3 gold, 2 found: 1 a hit, 1 in the other direction. Of Part 2 gold, 3 found, 2 hits."""
     gold = [0, 0, 1, 3, 4, 2, 2]
     found = [0, 1, 3, 3, 4, 2, 2]
     by_hand = (2 * 1 / (3 + 2) + 2 * 2 / (2 + 3)) / 2

@@ -85,12 +85,10 @@ class Regression(Texts):
         """
         import torch
 
-        biases = [
-            p for name, p in model.named_parameters() if name in new and name.endswith("bias") and p.shape == (1,)
-        ]
         with torch.no_grad():
-            for bias in biases:
-                bias.fill_(float(train.labels.mean(dtype=np.float64)))
+            for name, parameter in model.named_parameters():
+                if name in new and name.endswith("bias") and parameter.shape == (1,):
+                    parameter.fill_(float(train.labels.mean(dtype=np.float64)))
 
     def loss(self, outputs: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Sum over the batch of (output - label)^2."""
