@@ -192,5 +192,5 @@ def test_a_test_split_without_labels_is_not_scored(command, tl_run, tmp_path, ca
 
 
 def test_the_demo_learns(tl_run):
-    assert tl_run("task=regression-demo", "hydra.run.dir=run") == 0
+    assert tl_run("task=regression-demo", "training.eval_every=20", "hydra.run.dir=run") == 0
     assert json.loads(Path("run/result.json").read_text())["test"]["spearman"] > 0.5

@@ -235,5 +235,5 @@ def test_a_decoder_has_not_seen_an_entity_where_it_begins(command, tl_run, tmp_p
 
 
 def test_the_demo_learns(tl_run):
-    assert tl_run("task=relation-demo", "hydra.run.dir=run") == 0
+    assert tl_run("task=relation-demo", "training.eval_every=20", "hydra.run.dir=run") == 0
     assert json.loads(Path("run/result.json").read_text())["test"]["f1_macro"] > 0.5
