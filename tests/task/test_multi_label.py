@@ -101,7 +101,7 @@ def test_the_mean_loss_is_transformers_own():
     )
     stock = transformers.BertForSequenceClassification(config).eval()
     stock.classifier = torch.nn.Identity()
-    outputs = transformers.modeling_outputs.BaseModelOutputWithPooling(pooler_output=logits)
+    outputs = transformers.modeling_outputs.BaseModelOutputWithPooling(logits[:, None], logits)
     stock.bert.forward = lambda *_, **__: outputs  # type: ignore[method-assign]
     theirs = stock(input_ids=torch.zeros(5, 1, dtype=torch.long), labels=labels).loss
     total = made.loss(SimpleNamespace(logits=logits.bfloat16().float()), {"labels": labels})
