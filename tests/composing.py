@@ -12,6 +12,7 @@ NEEDS |= {"task=regression": ("task.train=x.csv",), "task=images": ("task.train=
 NEEDS |= {"task=tagging": ("task.train=x.conll",), "task=srl": ("task.train=x.jsonl",)}
 NEEDS |= {"task=qa": ("task.train=x.json",)}
 NEEDS |= {"task=similarity": ("task.train=x.csv",)}
+NEEDS |= {"task=regression": ("task.train=x.csv",), "task=relation": ("task.train=x.csv",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 """What a choice cannot do without."""
 

@@ -66,7 +66,7 @@ def build(job: Job) -> Built:
         seed=options.seed,
         name=options.model.name,
         processor=task.processor,
-        design=_design(options.model, task.design()),
+        design=_design(options.model, task),
     )
     model, new = found.model, found.new if options.model.pretrained else ()
     machine = hardware.prepare(options.hardware, sum(p.numel() for p in model.parameters()))
@@ -90,6 +90,7 @@ def build(job: Job) -> Built:
     encoded = {name: task.encode(rows, found.tokenizer) for name, rows in splits.items() if rows is not None}
     seconds = {"load": loaded - began, "encode": time.perf_counter() - loaded}
 
+    task.start(model, found.new, encoded["train"])
     prints = audit.fingerprints(dict(model.named_parameters()))
     reuse = features.make(
         options.features,
@@ -143,10 +144,10 @@ def build(job: Job) -> Built:
     )
 
 
-def _design(model: Model, of_task: dict[str, Any]) -> Design:
+def _design(model: Model, task: Any) -> Design:
     """The head that the options ask for, or the one that the kind of task has."""
     asked = {"kind": model.head, "layer": model.head_layer, "pooling": model.pooling, "dropout": model.dropout}
-    return Design(**(asked | of_task))
+    return Design(**(asked | task.design())).of_kind(task.pooling)
 
 
 def _vocabulary(

@@ -48,7 +48,7 @@ def evaluate(
     """
     model.eval()
     predictions: list[Any] = [None] * len(encoded)
-    loss, weight = 0.0, 0
+    loss, weight = 0.0, 0.0
     with torch.inference_mode(), hardware.autocast():
         for indices in by_length(encoded.lengths, batch_size):
             between()

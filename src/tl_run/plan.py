@@ -109,7 +109,7 @@ def _head(options: Run, model: nn.Module) -> str:
     layers = f"layer {top}" if bottom == top else f"layers {bottom} to {top}"
     if model.design.kind == "towers":
         return f"; one vector for each text, pooling {model.pooling}"
-    return f"; head {options.model.head} on {layers}, pooling {model.pooling}"
+    return f"; head {model.design.kind} on {layers}, pooling {model.pooling}"
 
 
 def hyperparameters(options: Run) -> dict[str, Any]:

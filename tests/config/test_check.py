@@ -11,6 +11,7 @@ from tl_run.errors import BadOption
 
 SVM = ("model.head=svm", "freeze=trunk")
 FILES = ("task=classification", "task.train=x.csv")
+SEVERAL = (*FILES, "task.multi_label=true")
 
 
 def phases(listed):
@@ -25,6 +26,27 @@ def phases(listed):
         (("task=sentiment", "task.validation=x.csv"), "exclude each other"),
         ((*FILES, "task.label=text"), "must be different columns, found text, text"),
         ((*FILES, "task.text_pair=text"), "must be different columns, found text, text, label"),
+        (
+            (*FILES, "task.metric=f1_micro"),
+            "task.metric=f1_micro is not counted with task.multi_label=false: type",
+        ),
+        (
+            (*SEVERAL, "task.metric=mcc"),
+            "task.metric=mcc is not counted with task.multi_label=true: type one of",
+        ),
+        ((*FILES, "task.label_separator='|'"), "task.label_separator='|' does nothing without task.multi_label=true"),
+        ((*SEVERAL, "task.label_separator=''"), "nothing would stand between labels: type task.label_separator=','"),
+        ((*SEVERAL, "task.shots=4"), "task.shots=4: a text with several labels is of no one class: type task.limit"),
+        ((*SEVERAL, "task.class_weights=balanced"), "task.class_weights: a text with several labels is of no one"),
+        ((*SEVERAL, *SVM), "model.head=svm finds one label for a text: type model.head=linear"),
+        ((*FILES, "task.class_weights={}"), "task.class_weights={}: it names no label: type none, balanced, or {"),
+        ((*FILES, "task.class_weights={a:0}"), "task.class_weights.a: 0 must be above 0"),
+        ((*FILES, "task.class_weights=even"), "task.class_weights: 'even' is not one of none, balanced"),
+        (
+            (*FILES, "task.class_weights=balanced", "task.shots=2"),
+            "does nothing with task.shots=2, which draws as",
+        ),
+        ((*FILES, "task.class_weights=balanced", *SVM), "model.head=svm takes no task.class_weights: type task.class"),
         (("task.id=label",), "must be different columns, found text, label, label"),
         (("task.shots=4", "task.limit=10"), "task.shots and task.limit exclude each other"),
         (("training.micro_batch_size=32",), "training.micro_batch_size=32 is larger than training.batch_size=16"),

@@ -33,6 +33,11 @@ class Day:
 
 
 @dataclass(frozen=True)
+class Weights:
+    each: Literal["none"] | dict[str, Annotated[float, Range(above=0)]]
+
+
+@dataclass(frozen=True)
 class Everything:
     whole: int
     number: float
@@ -158,3 +163,12 @@ def test_a_name_known_from_elsewhere_is_translated():
 def test_three_problems_in_words_and_the_rest_as_a_count():
     lines = problem(whole="x", number="x", flag="x", share=2, rate=2).splitlines()
     assert [line.partition(":")[0] for line in lines] == ["whole", "number", "flag", "... and 2 more"]
+
+
+def test_a_map_has_names_and_checked_values():
+    assert build(Weights, {"each": {"a": 2, 1: 0.5}}) == Weights({"a": 2.0, "1": 0.5})
+    assert build(Weights, {"each": "none"}) == Weights("none")
+    for value, words in ((["a"], "each: '['a']' is not a map"), ({"a": 0}, "each.a: 0 must be above 0")):
+        with pytest.raises(BadOption) as failure:
+            build(Weights, {"each": value})
+        assert words in str(failure.value)

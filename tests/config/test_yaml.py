@@ -12,9 +12,10 @@ from tl_run import adapter, freeze, optimizer, task, transfer
 from tl_run.config import check, messages, options
 
 CHOICES = {
-    "task": "cats-vs-dogs classification cmrc2018 images images-demo mnli ner ner-zh nli paraphrase qa qa-demo "
-    "qnli qqp regression reviews reviews-zh rte sentiment similarity similarity-demo squad squad_v2 srl "
-    "srl-demo stsb tagging tagging-demo topic",
+    "task": "acceptability banking77 cats-vs-dogs classification classification-demo cmrc2018 images images-demo "
+    "intents mnli ner ner-zh nli paraphrase qa qa-demo qnli qqp regression regression-demo relation "
+    "relation-demo reviews reviews-zh rte semeval-relations sentiment similarity similarity-demo "
+    "similarity-score spam squad squad_v2 srl srl-demo stsb tagging tagging-demo topic",
     "model": "bert-base bert-base-chinese custom distilbert electra-small gpt2 minilm mobilenet resnet rnn "
     "roberta-base separable-cnn tiny transformer-small vit xlm-roberta-base",
     "freeze": "all_but_bias all_but_norms bottom embeddings gradual none pattern schedule trunk",

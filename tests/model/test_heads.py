@@ -73,8 +73,20 @@ def pooled(pooling: str, tokens: np.ndarray) -> np.ndarray:
     return {"cls": tokens[0], "last": tokens[-1], "mean": tokens.mean(0), "max": tokens.max(0)}[pooling]
 
 
+OF_TEXTS = [name for name in POOLINGS if name != "entities"]  # those that take a mask
+
+
+def test_two_entities_are_read_where_they_begin():
+    state = torch.randn(3, 6, 8, generator=torch.Generator().manual_seed(0))
+    marks = torch.tensor([[0, 1, 0, 0, 2, 0], [0, 0, 2, 1, 0, 0], [0, 3, 0, 0, 0, 0]])  # the last at one token
+    expected = [torch.cat([state[0, 1], state[0, 4]]), torch.cat([state[1, 3], state[1, 2]]), state[2, 1].repeat(2)]
+    assert torch.equal(POOLINGS["entities"](state, marks), torch.stack(expected))
+    stored = state[:, :1]  # what the store gives back is both already
+    assert torch.equal(POOLINGS["entities"](stored, marks[:, :1]), stored[:, 0])
+
+
 @pytest.mark.parametrize("side", MASKS)
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", OF_TEXTS)
 def test_a_pooling_sees_the_tokens_and_no_padding(pooling: str, side: str) -> None:
     mask = torch.tensor(MASKS[side]).bool()
     state = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(1))
@@ -85,7 +97,7 @@ def test_a_pooling_sees_the_tokens_and_no_padding(pooling: str, side: str) -> No
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("pooling", OF_TEXTS)
 def test_of_a_text_of_one_token_every_pooling_is_that_token_bit_by_bit(pooling: str, dtype: torch.dtype) -> None:
     state = torch.randn(64, 1, 33, generator=torch.Generator().manual_seed(1)).to(dtype)
     state[0, 0, :4] = torch.tensor([-0.0, 0.0, torch.finfo(dtype).tiny, torch.finfo(dtype).max])
@@ -134,7 +146,7 @@ def reference(model: Headed, trunk: Any, inputs: dict[str, torch.Tensor]) -> np.
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "distilbert"])
-@pytest.mark.parametrize("pooling", [*POOLINGS, "attention"])
+@pytest.mark.parametrize("pooling", [*OF_TEXTS, "attention"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_head_from_formula_to_disk_and_back(
     kind: str, pooling: str, family: str, folders: dict[str, Path], tmp_path: Path

@@ -1,6 +1,8 @@
 """Labels, problems with their lines, scores against scikit-learn, the loss against a formula."""
 
+import json
 import random
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,8 +10,11 @@ import pytest
 import torch
 import transformers
 from sklearn import metrics
+from sklearn.utils.class_weight import compute_class_weight
 
 from composing import compose
+from finished_objects import toy
+from kind_runs import assert_any_cut_gives_the_same_gradient
 from tl_run import task
 from tl_run.config.check import check
 from tl_run.data.table import Table
@@ -167,6 +172,80 @@ def test_the_loss_is_a_sum_of_negative_log_probabilities(dtype):
     assert made.weight(None, np.arange(12)) == 12
     for row, probabilities in zip(exact, made.decode(SimpleNamespace(logits=logits), {}, None), strict=True):
         np.testing.assert_allclose(probabilities, np.exp(row) / np.exp(row).sum(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("option", "weights"),
+    [
+        ("none", None),
+        ("balanced", [6 / (3 * 3), 6 / (3 * 1), 6 / (3 * 2)]),
+        ("{yes:3}", [1, 1, 3]),
+        ("{yes:3,maybe:0.5,no:2}", [0.5, 2, 3]),
+    ],
+)
+def test_weights_are_torchs_and_a_sum_over_any_part(option, weights):
+    made = kind(f"task.class_weights={option}")
+    made.read({"train": labelled("yes", "maybe", "no", "yes", "maybe", "maybe")})
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([2, 0, 1, 2, 0, 0])
+    encoded = SimpleNamespace(labels=labels.numpy())
+    expected = torch.nn.functional.cross_entropy(logits, labels, weights and torch.tensor(weights, dtype=torch.float32))
+    whole = made.loss(SimpleNamespace(logits=logits), {"labels": labels}).item()
+    assert whole / made.weight(encoded, np.arange(6)) == pytest.approx(expected.item(), rel=1e-6)
+    parts = [np.arange(0, 1), np.arange(1, 3), np.arange(3, 6)]
+    sums = [made.loss(SimpleNamespace(logits=logits[p]), {"labels": labels[p]}).item() for p in parts]
+    assert sum(sums) / sum(made.weight(encoded, p) for p in parts) == pytest.approx(expected.item(), rel=1e-6)
+    assert bool(made.notes) == (option != "none")
+
+
+def test_balanced_weights_are_scikit_learns():
+    given = ["a"] * 7 + ["b"] * 2 + ["c"]
+    made = kind("task.class_weights=balanced")
+    made.read({"train": labelled(*given)})
+    expected = compute_class_weight("balanced", classes=np.array(["a", "b", "c"]), y=np.array(given))
+    assert made.weights.tolist() == pytest.approx(expected.tolist())
+
+
+def test_a_weight_for_a_label_that_is_not_there():
+    with pytest.raises(BadInput, match=r"task\.class_weights: no row of train\.csv has the label 'yess'\. Did you"):
+        kind("task.class_weights={yess:2}").read({"train": labelled("yes", "no")})
+
+
+@pytest.mark.parametrize("cut", ["balanced", "{no:0.2}"])
+def test_with_weights_any_cut_gives_the_same_gradient(cut, bert, tmp_path):
+    command = [*toy(tmp_path), "model=custom", f"model.path={bert}", f"task.class_weights={cut}"]
+    assert_any_cut_gives_the_same_gradient(*command)
+
+
+@pytest.mark.parametrize(
+    ("given", "option", "counted"),
+    [
+        (["a", "b", "b", "b", "b", "b"], "auto", [0]),
+        (["a", "a", "a", "a", "a", "b"], "auto", [1]),
+        (["a", "b"], "auto", None),
+        (["a", "b", "b"], "pr_auc", [0]),
+        (["a", "b", "c", "c", "c", "c", "c"], "auto", [0, 1, 2]),
+    ],
+)
+def test_average_precision_is_scikit_learns_where_classes_are_imbalanced(given, option, counted):
+    made, generator = kind(f"task.metric={option}"), np.random.default_rng(0)
+    made.read({"train": labelled(*given)})
+    gold = generator.integers(0, len(made.labels), 40)
+    predictions = generator.dirichlet(np.ones(len(made.labels)), 40)
+    scores = made.metrics(list(predictions), SimpleNamespace(labels=gold))
+    if counted is None:
+        assert "pr_auc" not in scores
+    else:
+        each = [metrics.average_precision_score(gold == i, predictions[:, i]) for i in counted]
+        assert scores["pr_auc"] == pytest.approx(np.mean(each))
+    # what does not occur has no average precision
+    none = made.metrics(list(predictions), SimpleNamespace(labels=np.full(40, -1)))
+    assert none.get("pr_auc", 0) == 0
+
+
+def test_the_demo_learns(tl_run):
+    assert tl_run("task=classification-demo", "training.eval_every=20", "hydra.run.dir=run") == 0
+    assert json.loads(Path("run/result.json").read_text())["test"]["accuracy"] > 0.6
 
 
 def test_a_prediction_in_words():

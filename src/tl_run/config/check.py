@@ -8,12 +8,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tl_run.config.options import (
     SOLVED,
+    Classification,
     FreezePattern,
     FreezePhase,
     FreezeSchedule,
+    Images,
     Lora,
     Model,
     QuestionAnswering,
+    Relation,
     Rnn,
     Run,
     SeparableCnn,
@@ -94,6 +97,12 @@ def check(config: dict[str, Any]) -> Run:
             )
         if not run.adapter.targets:
             raise BadOption("adapter.targets: one or more of query, key, value, output, feed_forward are needed")
+    if isinstance(task, Classification):
+        _check_labels(task)
+    if isinstance(task, Classification | Images | Relation):
+        _check_weights(task, run.model.head)
+    if isinstance(task, Relation) and (task.head is None) != (task.tail is None):
+        raise BadOption("task.head and task.tail name the columns of both entities: type both, or none for <e1>, <e2>")
     _check_head(run.model, run.freeze.name, task.own_pooling)
     _check_shape(run.model)
     if run.model.statistics == "fixed" and not run.model.pretrained:
@@ -102,8 +111,10 @@ def check(config: dict[str, Any]) -> Run:
         )
     if run.model.head != "stock" and not task.own_heads:
         raise BadOption(f"model.head={run.model.head}: task={task.name} has a head of its own: type model.head=stock")
-    if run.model.head in SOLVED and task.kind != "classification":
+    if run.model.head in SOLVED and task.kind not in ("classification", "relation"):
         raise BadOption(f"model.head={run.model.head} is for classes: type model.head=linear with task={task.name}")
+    if run.model.head in SOLVED and getattr(task, "multi_label", False):
+        raise BadOption(f"model.head={run.model.head} finds one label for a text: type model.head=linear")
     if run.model.head in SOLVED and run.hardware.compile:
         raise BadOption(f"hardware.compile does nothing with model.head={run.model.head}: type hardware.compile=false")
     warmup = run.optimizer.warmup
@@ -178,6 +189,39 @@ def _check_similarity(task: Similarity, model: Model) -> None:
         )
     if model.dropout is not None:
         raise BadOption(f"model.dropout={model.dropout:g} does nothing with task={task.name}: its vectors have no head")
+
+
+def _check_labels(task: Classification) -> None:
+    """Several labels for a text have scores and options of their own."""
+    ours = ("f1_micro", "subset_accuracy") if task.multi_label else ("accuracy", "f1_weighted", "mcc")
+    if task.metric not in (allowed := ("auto", "f1_macro", "pr_auc", *ours)):
+        raise BadOption(
+            f"task.metric={task.metric} is not counted with task.multi_label={str(task.multi_label).lower()}: "
+            f"type one of {', '.join(allowed)}"
+        )
+    separator = task.label_separator
+    if separator is not None and not task.multi_label:
+        raise BadOption(f"task.label_separator='{separator}' does nothing without task.multi_label=true")
+    if separator == "":
+        raise BadOption("task.label_separator='': nothing would stand between labels: type task.label_separator=','")
+    if task.multi_label and task.shots:
+        raise BadOption(f"task.shots={task.shots}: a text with several labels is of no one class: type task.limit")
+    if task.multi_label and task.class_weights != "none":
+        raise BadOption("task.class_weights: a text with several labels is of no one class: type none")
+
+
+def _check_weights(task: Classification | Images | Relation, head: str) -> None:
+    if task.class_weights == "none":
+        return
+    if not task.class_weights:
+        raise BadOption("task.class_weights={}: it names no label: type none, balanced, or {label:weight,...}")
+    if task.class_weights == "balanced" and task.shots:
+        raise BadOption(
+            f"task.class_weights=balanced does nothing with task.shots={task.shots}, which draws as many of each "
+            "class: type task.class_weights=none"
+        )
+    if head in SOLVED:
+        raise BadOption(f"model.head={head} takes no task.class_weights: type task.class_weights=none, or another head")
 
 
 def _check_head(model: Model, freeze: str, own_pooling: bool) -> None:

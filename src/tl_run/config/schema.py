@@ -131,7 +131,7 @@ def _choice(path: str, value: Mapping[str, Any]) -> str:
 
 
 def _plain(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
-    """bool, int, float, str and list; a whole number is a float too, and a number typed for a name is a name."""
+    """bool, int, float, str, list and dict; a whole number is a float too, and a number typed for a name is a name."""
     origin: Any = get_origin(kind) or kind
     if isinstance(value, float) and not math.isfinite(value):  # nan is neither below nor above any bound
         problems.append(f"{path}: {value} is not a finite number")
@@ -143,9 +143,20 @@ def _plain(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     if origin is list and isinstance(value, list):
         (inner,) = get_args(kind)
         return [_convert(inner, _complete(inner, item), f"{path}[{i}]", problems) for i, item in enumerate(value)]
+    if origin is dict and isinstance(value, Mapping):
+        key, inner = get_args(kind)
+        names = [_convert(key, name, path, problems) for name in value]
+        return dict(zip(names, (_convert(inner, v, f"{path}.{k}", problems) for k, v in value.items()), strict=True))
     if isinstance(value, origin) and not (origin in (int, float) and isinstance(value, bool)):
         return value
-    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list"}
+    words = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        dict: "a map",
+    }
     shown = "null" if value is None else f"'{value}'"
     problems.append(f"{path}: {shown} is not {words.get(origin, origin.__name__)}")
     return None

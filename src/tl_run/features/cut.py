@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tl_run.model.anatomy import Anatomy
-from tl_run.model.heads import Headed
+from tl_run.model.heads import Headed, for_trunk
 from tl_run.model.pooling import POOLINGS
 
 Inputs = Mapping[str, torch.Tensor]  # each (batch, tokens); of pictures (batch, channels, height, width), and no mask
@@ -69,7 +69,7 @@ class Trunk:
 
     def rows(self, cut: Cut) -> int:
         """Rows that are kept of an example, where that does not depend on its length."""
-        return len(self.layers) + 1 if cut.reading == "layers" else 1
+        return (len(self.layers) + 1) * self.model.width if cut.reading == "layers" else 1
 
     @property
     def hidden(self) -> int:
@@ -99,7 +99,7 @@ class Trunk:
         pooling = {"output_hidden_states": True} if any(cut.reading == "layers" for cut in rest) else {}
         try:
             with self._handing_on(below, states):
-                output = self.base(**inputs, **pooling)
+                output = self.base(**for_trunk(inputs), **pooling)
         except _Reached:
             return taken
         finally:
@@ -160,7 +160,7 @@ class Trunk:
         hooks = [layer.register_forward_hook(look) for layer in self.layers]
         try:
             with torch.no_grad(), self.evaluating():
-                output = self.base(**self.inputs)
+                output = self.base(**for_trunk(self.inputs))
         finally:
             for hook in hooks:
                 hook.remove()
@@ -196,9 +196,8 @@ class Trunk:
 
     def _read(self, reading: str, output: Any, inputs: Inputs) -> torch.Tensor:
         if reading == "layers":
-            pool, mask = POOLINGS[self.model.pooling], inputs["attention_mask"].bool()
             states = [*output.hidden_states[:-1], output.last_hidden_state]
-            return torch.stack([pool(state, mask) for state in states], 1)
+            return torch.stack([self.model.pooled(state, inputs) for state in states], 1)
         if reading == "pooled":
             return output.pooler_output.flatten(1)[:, None]
         if reading == "first":

@@ -14,7 +14,8 @@ OWN_HEAD = """No class of transformers has this head: `pipeline()` would put an 
 ```python
 import tl_run
 model, tokenizer = tl_run.load_model("<this folder>")
-logits = model(**tokenizer(["a text"], padding=True, return_tensors="pt")).logits  # model.config.id2label
+inputs = tokenizer(["a text"], padding=True, return_tensors="pt")
+logits = model(**inputs).logits  # model.config.id2label
 ```
 """
 SENTENCES = """```python
@@ -41,7 +42,7 @@ def card(job: Any, result: dict[str, Any]) -> str:
     dataset = options.task.dataset if job.commits.get("dataset") else None
     adapter = [] if options.adapter.name == "none" else [options.adapter.name]
     sentences = job.task.pipeline == "sentence-similarity"
-    stock = options.model.head == "stock"
+    stock = options.model.head == "stock" and not job.task.pooling
     front: dict[str, Any] = {
         "library_name": "sentence-transformers" if sentences else "transformers" if stock else "tl-run",
         "pipeline_tag": job.task.pipeline,

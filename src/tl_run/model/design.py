@@ -47,6 +47,13 @@ class Design:
             return tuple(range(depth + 1))
         return (depth if self.layer is None else self.layer,)
 
+    def of_kind(self, pooling: str | None) -> "Design":
+        """For a kind of task with a pooling of its own, which no stock head has: a linear head, unless another is
+        chosen, on that pooling unless another is."""
+        if pooling is None:
+            return self
+        return replace(self, kind="linear" if self.kind == "stock" else self.kind, pooling=self.pooling or pooling)
+
 
 STOCK = Design("stock")
 
@@ -74,6 +81,11 @@ def settle(design: Design, config: Any, tokenizer: Any, name: str) -> Design:
         raise BadOption(
             f"model.pooling=cls: {name} reads from left to right, its first token knows nothing of the others: "
             "type model.pooling=last or mean"
+        )
+    if design.pooling == "entities" and one_way:
+        raise BadOption(
+            f"{name} reads from left to right: where an entity begins, it has not seen it. Type model.head=linear "
+            "model.pooling=last, which reads the last token of the marked text, or another model"
         )
     pooling = design.pooling
     if pooling is None:

@@ -1,7 +1,7 @@
 """Heads that no stock class of transformers holds: other poolings, other layers, a mix of layers, solved ones."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,8 @@ class Headed(nn.Module):
         self.design = design
         self.layers = design.reads(base.config.num_hidden_layers)
         self.base = base
-        kind = Tower if design.kind == TOWERS else Head
-        self.head = kind(design, base.config.hidden_size, len(self.layers), base.config.num_labels)
+        kind, hidden = Tower if design.kind == TOWERS else Head, base.config.hidden_size * self.width
+        self.head = kind(design, hidden, len(self.layers), base.config.num_labels)
 
     @property
     def base_model(self) -> Any:
@@ -52,18 +52,28 @@ class Headed(nn.Module):
         assert self.design.pooling
         return self.design.pooling
 
+    @property
+    def width(self) -> int:
+        """How many tokens' states the pooling puts side by side."""
+        return 2 if self.pooling == "entities" else 1
+
+    def pooled(self, state: torch.Tensor, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The state of a layer (batch, tokens, hidden) to (batch, width * hidden); for attention as it is."""
+        if self.pooling not in POOLINGS:
+            return state
+        where = inputs["entities"] if self.pooling == "entities" else inputs["attention_mask"].bool()
+        return POOLINGS[self.pooling](state, where)
+
     def states(self, **inputs: torch.Tensor) -> list[torch.Tensor]:
-        """The state of each layer in `layers`: (batch, hidden), or for attention still (batch, tokens, hidden)."""
+        """The state of each layer in `layers`, pooled: (batch, width * hidden), or for attention not yet."""
         depth = self.config.num_hidden_layers
-        outputs = self.base_model(**inputs, output_hidden_states=self.layers != (depth,))
+        outputs = self.base_model(**for_trunk(inputs), output_hidden_states=self.layers != (depth,))
         states = [outputs.last_hidden_state if n == depth else outputs.hidden_states[n] for n in self.layers]
-        if pool := POOLINGS.get(self.pooling):
-            mask = inputs["attention_mask"].bool()
-            states = [pool(state, mask) for state in states]
-        return states
+        return [self.pooled(state, inputs) for state in states]
 
     def forward(self, **inputs: torch.Tensor) -> SequenceClassifierOutput | Vectors:
-        """Inputs (batch, tokens) with `attention_mask` -> what the head gives: logits (batch, labels), or vectors."""
+        """Inputs (batch, tokens) with `attention_mask`, and `entities` for that pooling -> what the head gives: logits
+        (batch, labels), or vectors."""
         return self.head(self.states(**inputs), inputs["attention_mask"].bool())
 
     def save_pretrained(self, folder: Path) -> None:
@@ -120,6 +130,11 @@ def draw(head: nn.Module, spread: float) -> None:
             nn.init.normal_(module.weight, std=spread)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def for_trunk(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Of a model's inputs those that its trunk knows: where entities stand is for the head alone."""
+    return {name: tensor for name, tensor in inputs.items() if name != "entities"}
 
 
 def make(base: Any, design: Design, seed: int) -> Headed:

@@ -32,7 +32,17 @@ def largest(state: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return state.masked_fill(~mask[..., None], -torch.inf).amax(1)
 
 
-POOLINGS: Mapping[str, Pooling] = {"cls": first, "last": last, "mean": mean, "max": largest}
+def entities(state: torch.Tensor, marks: torch.Tensor) -> torch.Tensor:
+    """The tokens where two entities begin, side by side ("entity start", arXiv:1906.03158): (batch, 2 * hidden).
+
+    In place of the mask `marks` (batch, tokens) has 1 at the first of them, 2 at the second, else 0.
+    """
+    if state.shape[1] == 1:
+        return first(state, marks)
+    return torch.cat([_at(state, (marks & which).argmax(1)) for which in (1, 2)], -1)
+
+
+POOLINGS: Mapping[str, Pooling] = {"cls": first, "last": last, "mean": mean, "max": largest, "entities": entities}
 """Those without parameters; `attention` has some and belongs to the head."""
 
 

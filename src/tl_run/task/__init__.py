@@ -11,10 +11,11 @@ KINDS = {
     "tagging": "tl_run.task.tagging:Tagging",
     "srl": "tl_run.task.srl:Srl",
     "similarity": "tl_run.task.similarity:Similarity",
+    "relation": "tl_run.task.relation:Relation",
 }
 
 
 def load(options: Any) -> Any:
     """The task for its checked options."""
     module, name = KINDS[options.kind].split(":")
-    return getattr(import_module(module), name)(options)
+    return getattr(import_module(module), name).of(options)

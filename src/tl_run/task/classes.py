@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,20 +25,22 @@ class Classes(Kind):
     def __init__(self, options: Any) -> None:
         super().__init__(options)
         self.metric = "accuracy" if options.metric == "auto" else options.metric
+        self.weights: np.ndarray | None = None
+        """What an example of each label counts in the loss, float32 (labels,); None: all 1."""
+        self.rarest: int | None = None
+        """The label with the fewest examples, where pr_auc is counted."""
 
     # -- reading
 
     def read_labels(self, sources: Mapping[str, Table], problems: list[str]) -> dict[str, list[int | None]]:
         """The labels are those of the whole train file, sorted."""
         named = {split: self._label_names(rows, problems) for split, rows in sources.items()}
-        present = {name for name in named["train"] if name is not None}
-        self.labels = sorted(present, key=lambda name: (0, int(name), name) if _is_whole(name) else (1, 0, name))
+        self.labels = in_order({name for name in named["train"] if name is not None})
         index = {name: i for i, name in enumerate(self.labels)}
         for split, rows in sources.items():
             for i, name in enumerate(named[split]):
                 if name is not None and name not in index:
-                    near = did_you_mean(name, self.labels)
-                    problems.append(f"{rows.where(i)}: label '{name}' does not occur in train.{near}")
+                    problems.append(unknown(rows.where(i), name, self.labels))
         return {split: [None if n is None else index.get(n) for n in names] for split, names in named.items()}
 
     def _label_names(self, rows: Table, problems: list[str]) -> list[str | None]:
@@ -48,14 +50,10 @@ class Classes(Kind):
         labels: list[str | None] = []
         for i, row in enumerate(rows.rows):
             value = row[column]
-            if names is not None and (value is None or isinstance(value, int)):
-                labels.append(None if value is None else names[value])
-            elif isinstance(value, str | int) and str(value).strip() != "":
-                labels.append(str(value))
-            else:
+            labels.append(label_name(value, names))
+            if labels[-1] is None and not (names and value is None):
                 what = f"{value}: text or a whole number is needed" if isinstance(value, float) else kind_of(value)
                 problems.append(f"{rows.where(i)}: the label in '{column}' is {what} (task.label)")
-                labels.append(None)
         return labels
 
     def check(self, rows: Table, labels: Sequence[int | None], problems: list[str]) -> None:
@@ -69,12 +67,33 @@ class Classes(Kind):
             )
         elif len(counts) > 10 and max(counts.values()) == 1:
             problems.append(f"{rows.path}: every row has a label of its own in '{self.options.label}': is it an id?")
-        largest, smallest = max(counts.values(), default=1), min(counts.values(), default=1)
-        if self.options.metric == "auto" and largest > 4 * smallest:
+        if problems:
+            return
+        self.weights = self._weights(counts, rows.path, problems)
+        largest, smallest = max(counts.values()), min(counts.values())
+        if largest > 4 * smallest or self.metric == "pr_auc":
+            self.rarest = self.labels.index(min(self.labels, key=lambda name: counts[name]))
+        if self.metric == "accuracy" and self.options.metric == "auto" and largest > 4 * smallest:
             self.metric = "f1_macro"
             self.notes.append(
                 f"largest class {largest}, smallest {smallest} examples: macro F1 chooses the model (task.metric)"
             )
+
+    def _weights(self, counts: Mapping[str, int], path: str, problems: list[str]) -> np.ndarray | None:
+        given = self.options.class_weights
+        if given == "none":
+            return None
+        if given == "balanced":
+            total = sum(counts.values())
+            given = {name: total / (len(counts) * count) for name, count in counts.items()}
+        problems += [
+            f"task.class_weights: no row of {path} has the label '{name}'.{did_you_mean(name, self.labels)}"
+            for name in given
+            if name not in counts
+        ]
+        shown = ", ".join(f"{name} {given.get(name, 1):.3g}" for name in self.labels[:6])
+        self.notes.append(f"weights in the loss: {shown}{', ...' if self.labels[6:] else ''} (task.class_weights)")
+        return np.array([given.get(name, 1) for name in self.labels], np.float32)
 
     # -- model
 
@@ -94,10 +113,17 @@ class Classes(Kind):
         return self.labels[label]
 
     def loss(self, outputs: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Sum over the batch of -log softmax(logits)[label]; in float32 whatever the precision."""
-        from torch.nn.functional import cross_entropy
+        """Sum over the batch of -log softmax(logits)[label], times the label's weight; in float32."""
+        import torch
 
-        return cross_entropy(outputs.logits.float(), batch["labels"], reduction="sum")
+        weight = None if self.weights is None else torch.from_numpy(self.weights).to(outputs.logits.device)
+        return torch.nn.functional.cross_entropy(outputs.logits.float(), batch["labels"], weight, reduction="sum")
+
+    def weight(self, encoded: Encoded, indices: np.ndarray) -> float:
+        """The sum of the examples' weights, by which torch's weighted cross-entropy divides too."""
+        if self.weights is None:
+            return len(indices)
+        return float(self.weights[encoded.labels[indices]].sum(dtype=np.float64))
 
     def decode(self, outputs: Any, batch: Mapping[str, torch.Tensor], model: Any) -> list[np.ndarray]:
         """Probabilities (labels,) for each example of a batch."""
@@ -106,7 +132,8 @@ class Classes(Kind):
     # -- scores
 
     def metrics(self, predictions: Sequence[np.ndarray], encoded: Encoded) -> dict[str, float]:
-        """Accuracy, F1 (macro, weighted) and Matthews correlation, as scikit-learn counts them."""
+        """Accuracy, F1 (macro, weighted) and Matthews correlation, as scikit-learn counts them; and where classes are
+        imbalanced average precision: of two labels that of the rarer, else the mean over labels (pr_auc)."""
         from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
         gold, predicted = encoded.labels, np.argmax(predictions, axis=1)
@@ -116,7 +143,16 @@ class Classes(Kind):
             "f1_macro": float(f1_score(gold, predicted, labels=every, average="macro", zero_division=NOTHING)),
             "f1_weighted": float(f1_score(gold, predicted, labels=every, average="weighted", zero_division=NOTHING)),
             "mcc": float(matthews_corrcoef(gold, predicted)),
+            **self.pr_auc(predictions, gold),
         }
+
+    def pr_auc(self, predictions: Sequence[np.ndarray], gold: np.ndarray) -> dict[str, float]:
+        """The mean of average precision, where it is counted; `gold` (examples,) are indices of labels."""
+        if self.rarest is None:
+            return {}
+        counted = [self.rarest] if len(self.labels) == 2 else [*range(len(self.labels))]
+        holds = gold[:, None] == np.array(counted)
+        return {"pr_auc": mean_average_precision(holds, np.asarray(predictions)[:, counted])}
 
     def tables(self, predictions: Sequence[np.ndarray], encoded: Encoded) -> dict[str, Any]:
         """Per class precision, recall, F1 and support; confusion[gold][predicted] as counts."""
@@ -141,6 +177,35 @@ class Classes(Kind):
             "probability": round(float(prediction[best]), 6),
             "probabilities": {name: round(float(p), 6) for name, p in zip(self.labels, prediction, strict=True)},
         }
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sorted, whole numbers by their size and first."""
+    return sorted(names, key=lambda name: (0, int(name), name) if _is_whole(name) else (1, 0, name))
+
+
+def label_name(value: Any, names: Sequence[str] | None) -> str | None:
+    """The name of a label as a file has it; `names` are those of the hub's numbers. None where it is no label."""
+    if names is not None and isinstance(value, int):
+        return names[value]
+    named = isinstance(value, str | int) and str(value).strip() != ""
+    return str(value) if named else None
+
+
+def unknown(where: str, name: str, labels: list[str]) -> str:
+    """The problem of a label that could not be learned."""
+    return f"{where}: label '{name}' does not occur in train.{did_you_mean(name, labels)}"
+
+
+def mean_average_precision(gold: np.ndarray, scores: np.ndarray) -> float:
+    """The mean of scikit-learn's average precision over the labels that occur, 0 where none does.
+
+    `gold` is bool, `scores` are floats: (examples, labels) each.
+    """
+    from sklearn.metrics import average_precision_score
+
+    found = [average_precision_score(gold[:, i], scores[:, i]) for i in np.flatnonzero(gold.any(0))]
+    return float(np.mean(found)) if found else 0.0
 
 
 def _is_whole(name: str) -> bool:

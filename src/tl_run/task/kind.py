@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,11 @@ class Kind:
     pipeline: str
     """transformers' name of what the saved model does, or of the nearest thing."""
     input_note: str = ""
-    """What the saved model's card says of its input, where that is more than a text."""
+    """What the saved model's card says of its input and output, where that is more than a text and a label."""
     usage: str = ""
     """How transformers loads and calls the saved model, for its card, where no pipeline of that name is."""
+    pooling: str | None = None
+    """What the kind's head reads of the tokens, where that takes a head of ours; None: transformers' own will do."""
     readers: Readers = MappingProxyType({})
     """Readers of file formats that only this kind has, by suffix."""
     processor = "tokenizer"
@@ -51,6 +53,11 @@ class Kind:
         """What chooses the best model; settled after `read`."""
         self.notes: list[str] = []
         """What the plan shall say of the data."""
+
+    @classmethod
+    def of(cls, options: Any) -> Kind:
+        """The kind for its options: where they tell two kinds apart, one of them."""
+        return cls(options)
 
     @property
     def higher_is_better(self) -> bool:
@@ -118,6 +125,9 @@ class Kind:
         """Take the label names from the config of a model that a run has saved."""
         self.labels = [config.id2label[i] for i in range(config.num_labels)]
 
+    def start(self, model: Any, new: Collection[str], train: Encoded) -> None:
+        """Change new weights of the head, those named in `new`, to what the training examples say of them."""
+
     def encode(self, examples: Sequence[Any], tokenizer: Any, /) -> Encoded:
         """What the model reads, and labels, of all examples; the tokenizer, or what else `processor` names."""
         raise NotImplementedError
@@ -140,8 +150,8 @@ class Kind:
         """Sum over the labelled items of a batch; in float32 whatever the precision."""
         raise NotImplementedError
 
-    def weight(self, encoded: Encoded, indices: np.ndarray) -> int:
-        """How many items the loss of these rows sums over."""
+    def weight(self, encoded: Encoded, indices: np.ndarray) -> float:
+        """How many items the loss of these rows sums over, or the sum of their weights."""
         return len(indices)
 
     def decode(self, outputs: Any, batch: Mapping[str, torch.Tensor], model: Any) -> list[Any]:

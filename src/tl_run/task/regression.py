@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,10 @@ class Regression(Texts):
     """Squared error of one output; the scale of the labels is left as it is."""
 
     lower_is_better = frozenset({"rmse"})
+    input_note = (
+        'The output is the number itself: `pipeline(..., function_to_apply="none")`, for some versions of '
+        "transformers make a sigmoid of a single output."
+    )
 
     def __init__(self, options: options.Regression) -> None:
         super().__init__(options)
@@ -31,7 +35,14 @@ class Regression(Texts):
 
     def read_labels(self, sources: Mapping[str, Table], problems: list[str]) -> dict[str, list[float | None]]:
         """A split in which every label is missing has none (a test split of the hub)."""
-        return {split: self._numbers(rows, problems) for split, rows in sources.items()}
+        labels = {split: self._numbers(rows, problems) for split, rows in sources.items()}
+        for split, numbers in labels.items():
+            if split != "train" and len(numbers) > 1 and len({*numbers}) == 1 and numbers[0] is not None:
+                problems.append(
+                    f"{sources[split].path}: every '{self.options.label}' is {numbers[0]:g}: the hub writes so where "
+                    f"there is none; type task.{'splits.' * bool(self.options.dataset)}{split}=null"
+                )
+        return labels
 
     def _numbers(self, rows: Table, problems: list[str]) -> list[float | None]:
         values = rows.column(self.options.label, "task.label")
@@ -66,6 +77,18 @@ class Regression(Texts):
 
     def label_array(self, labels: Sequence[float | None]) -> np.ndarray:
         return np.array([math.nan if label is None else label for label in labels], np.float32)
+
+    def start(self, model: Any, new: Collection[str], train: Encoded) -> None:
+        """The output begins at the mean of the training labels: a new bias of 0 would first have to learn it.
+
+        An output layer without a bias (GPT-2's) stays as it is.
+        """
+        import torch
+
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name in new and name.endswith("bias") and parameter.shape == (1,):
+                    parameter.fill_(float(train.labels.mean(dtype=np.float64)))
 
     def loss(self, outputs: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Sum over the batch of (output - label)^2."""

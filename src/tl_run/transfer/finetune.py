@@ -35,7 +35,7 @@ class FineTune(Method):
         """The training examples."""
         return {"train": self.stream}
 
-    def weights(self, batches: Batches) -> dict[str, int]:
+    def weights(self, batches: Batches) -> dict[str, float]:
         """Labelled items in the batch."""
         return {"loss": self.task.weight(self.train, batches["train"])}
 

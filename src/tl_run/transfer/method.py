@@ -25,8 +25,8 @@ class Method:
         """The streams of a step; the first one counts epochs."""
         raise NotImplementedError
 
-    def weights(self, batches: Batches) -> dict[str, int]:
-        """How many items each term sums over."""
+    def weights(self, batches: Batches) -> dict[str, float]:
+        """How many items each term sums over, or the sum of their weights."""
         raise NotImplementedError
 
     def terms(

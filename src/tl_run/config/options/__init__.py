@@ -38,6 +38,7 @@ from tl_run.config.options.task import Classification as Classification
 from tl_run.config.options.task import Images as Images
 from tl_run.config.options.task import QuestionAnswering as QuestionAnswering
 from tl_run.config.options.task import Regression as Regression
+from tl_run.config.options.task import Relation as Relation
 from tl_run.config.options.task import Similarity as Similarity
 from tl_run.config.options.task import SplitNames as SplitNames
 from tl_run.config.options.task import Srl as Srl

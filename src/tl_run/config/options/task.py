@@ -7,18 +7,8 @@ from tl_run.config.options.ranges import Count, Positive, Share, Whole
 from tl_run.config.schema import Range
 
 COLUMNS = (
-    "text",
-    "text_pair",
-    "negative",
-    "question",
-    "context",
-    "answers",
-    "tokens",
-    "predicate",
-    "tags",
-    "image",
-    "label",
-    "id",
+    *("text", "text_pair", "negative", "question", "context", "answers"),
+    *("tokens", "predicate", "tags", "image", "label", "head", "tail", "id"),
 )
 """Options that name a column of the data by the part it plays."""
 
@@ -95,8 +85,16 @@ class Classification(AnyTask):
     """Column of the label."""
     shots: Count | None
     """Labelled training examples per class, drawn by `seed`."""
-    metric: Literal["auto", "accuracy", "f1_macro", "f1_weighted", "mcc"]
-    """Chooses the best model; auto: accuracy, or macro F1 when the largest class is over 4 times the smallest."""
+    multi_label: bool
+    """Whether a text has any number of labels: a list of them in `label`, or text with `label_separator`."""
+    label_separator: str | None
+    """What stands between the labels of a text, where a file has no lists (CSV)."""
+    class_weights: Literal["none", "balanced"] | dict[str, Positive]
+    """What an example counts in the loss, by its label; balanced: inversely to the label's count in the train file;
+    labels that a map does not name count 1."""
+    metric: Literal["auto", "accuracy", "f1_macro", "f1_weighted", "mcc", "pr_auc", "f1_micro", "subset_accuracy"]
+    """Chooses the best model; auto: accuracy, or macro F1 when the largest class is over 4 times the smallest; with
+    `multi_label` micro F1. pr_auc: average precision, of two labels that of the rarer, else the mean over labels."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +163,9 @@ class Images(AnyTask):
     """Column of the label."""
     shots: Count | None
     """Labelled training examples per class, drawn by `seed`."""
-    metric: Literal["auto", "accuracy", "f1_macro", "f1_weighted", "mcc"]
+    class_weights: Literal["none", "balanced"] | dict[str, Positive]
+    """As for classification."""
+    metric: Literal["auto", "accuracy", "f1_macro", "f1_weighted", "mcc", "pr_auc"]
     """Chooses the best model; auto: accuracy, or macro F1 when the largest class is over 4 times the smallest."""
     flip: bool
     """Whether every second training picture is mirrored, drawn anew each epoch."""
@@ -254,4 +254,31 @@ class Similarity(AnyTask):
         return not (self.loss == "in_batch" or (self.loss == "auto" and self.label is None and self.negative is None))
 
 
-Task = Classification | Images | QuestionAnswering | Regression | Similarity | Srl | Tagging
+@dataclass(frozen=True)
+class Relation(AnyTask):
+    """Which relation holds between two entities of a text."""
+
+    own_heads = True
+
+    kind: Literal["relation"]
+    text: str
+    """Column of the text; without `head` and `tail` it marks the entities: <e1>one</e1> and <e2>other</e2>."""
+    head: str | None
+    """Column of the first entity in an unmarked text: [start, end], in characters, the end not included."""
+    tail: str | None
+    """Column of the second entity, likewise."""
+    label: str
+    """Column of the relation."""
+    other: str | None
+    """The label of no relation: it is learned, and left out of F1."""
+    shots: Count | None
+    """Labelled training examples per class, drawn by `seed`."""
+    class_weights: Literal["none", "balanced"] | dict[str, Positive]
+    """As for classification."""
+    metric: Literal["auto", "accuracy", "f1_micro", "f1_macro", "f1_semeval"]
+    """Chooses the best model; auto: macro F1. f1_semeval: the score of SemEval-2010 task 8, for labels with a
+    direction, Name(e1,e2): the mean over relations, both directions as one, of F1 in which only the right direction
+    is a hit."""
+
+
+Task = Classification | Images | QuestionAnswering | Regression | Relation | Similarity | Srl | Tagging
