@@ -35,7 +35,7 @@ def refused(tl_run, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("task=sentimnt", "there is no task named 'sentimnt'. Did you mean 'sentiment'?\n  task is one of: classif"),
+        ("task=sentimnt", "there is no task named 'sentimnt'. Did you mean 'sentiment'?\n  task is one of: acceptab"),
         ("model=bert-bas", "there is no model named 'bert-bas'. Did you mean 'bert-base'?"),
         ("hardware=gpuu", "Did you mean 'gpu'?\n  hardware is one of: auto, cpu, gpu, mps"),
         ("freeze=", "freeze is one of: all_but_bias, all_but_norms, bottom"),
