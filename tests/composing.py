@@ -10,7 +10,7 @@ from tl_run.config import check, messages
 NEEDS = {"model=custom": ("model.path=.",), "task=classification": ("task.train=x.csv",)}
 NEEDS |= {"task=regression": ("task.train=x.csv",), "task=images": ("task.train=photos",)}
 NEEDS |= {"task=tagging": ("task.train=x.conll",), "task=srl": ("task.train=x.jsonl",)}
-NEEDS |= {"task=qa": ("task.train=x.json",)}
+NEEDS |= {"task=qa": ("task.train=x.json",), "task=lm": ("task.train=x.txt",)}
 NEEDS |= {"task=similarity": ("task.train=x.csv",)}
 NEEDS |= {"task=regression": ("task.train=x.csv",), "task=relation": ("task.train=x.csv",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}

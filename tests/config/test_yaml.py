@@ -13,9 +13,9 @@ from tl_run.config import check, messages, options
 
 CHOICES = {
     "task": "acceptability banking77 cats-vs-dogs classification classification-demo cmrc2018 images images-demo "
-    "intents mnli ner ner-zh nli paraphrase qa qa-demo qnli qqp regression regression-demo relation "
-    "relation-demo reviews reviews-zh rte semeval-relations sentiment similarity similarity-demo "
-    "similarity-score spam squad squad_v2 srl srl-demo stsb tagging tagging-demo topic",
+    "intents lm lm-demo mnli ner ner-zh nli paraphrase qa qa-demo qnli qqp regression regression-demo "
+    "relation relation-demo reviews reviews-zh rte semeval-relations sentiment similarity similarity-demo "
+    "similarity-score spam squad squad_v2 srl srl-demo stsb tagging tagging-demo topic wikitext-2",
     "model": "bert-base bert-base-chinese custom distilbert electra-small gpt2 minilm mobilenet resnet rnn "
     "roberta-base separable-cnn tiny transformer-small vit xlm-roberta-base",
     "freeze": "all_but_bias all_but_norms bottom embeddings gradual none pattern schedule trunk",

@@ -23,11 +23,19 @@ from tl_run.model.scratch.trunk import ScratchModel
 # Nothing is fetched, and code in the folder is not run; left to itself, transformers would ask on the terminal.
 DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 AUTO_CLASSES = (  # of the kinds of task
+    "AutoModelForCausalLM",
     "AutoModelForImageClassification",
+    "AutoModelForMaskedLM",
     "AutoModelForQuestionAnswering",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
 )
+
+
+OBJECTIVES = {  # what else a language model may do
+    "AutoModelForCausalLM": ", or task.objective=masked",
+    "AutoModelForMaskedLM": ", or task.objective=causal",
+}
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,11 @@ def load(
     if not stock:
         design = settle(design, config, tokenizer, name)
     auto = getattr(transformers, auto_class if stock else "AutoModel")
+    if type(config) not in auto._model_mapping:
+        other = OBJECTIVES.get(auto_class, "")
+        raise BadOption(
+            f"{name}: transformers has no {auto_class} for a {config.model_type}: type another model{other}"
+        )
     torch.manual_seed(seed)
     if pretrained:
         model, new = _read(folder, auto, config)

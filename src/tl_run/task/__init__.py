@@ -5,6 +5,7 @@ from typing import Any
 
 KINDS = {
     "classification": "tl_run.task.classification:Classification",
+    "lm": "tl_run.task.lm:LanguageModel",
     "images": "tl_run.task.images:Images",
     "qa": "tl_run.task.qa:QuestionAnswering",
     "regression": "tl_run.task.regression:Regression",

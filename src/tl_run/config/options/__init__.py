@@ -36,6 +36,7 @@ from tl_run.config.options.run import Training as Training
 from tl_run.config.options.task import AnyTask as AnyTask
 from tl_run.config.options.task import Classification as Classification
 from tl_run.config.options.task import Images as Images
+from tl_run.config.options.task import LanguageModel as LanguageModel
 from tl_run.config.options.task import QuestionAnswering as QuestionAnswering
 from tl_run.config.options.task import Regression as Regression
 from tl_run.config.options.task import Relation as Relation

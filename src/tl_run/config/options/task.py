@@ -115,6 +115,27 @@ class Regression(AnyTask):
 
 
 @dataclass(frozen=True)
+class LanguageModel(AnyTask):
+    """The tokens of plain text: those that are hidden, or each next one."""
+
+    sources = f"<text file> (.txt), or another {AnyTask.sources}"
+
+    kind: Literal["lm"]
+    text: str
+    """Column of the text, where the data is a table; plain text is .txt."""
+    objective: Literal["masked", "causal"]
+    """masked: tokens that are hidden (BERT); causal: each next token (GPT)."""
+    documents: Literal["line", "file"]
+    """What a document is in a file of plain text."""
+    mask_share: Share
+    """Part of the tokens that is hidden, when masked."""
+    whole_words: bool
+    """Hide whole words, when masked: all pieces of one together."""
+    metric: Literal["auto", "perplexity", "accuracy", "bits_per_character"]
+    """Chooses the best model; auto: perplexity."""
+
+
+@dataclass(frozen=True)
 class Tagging(AnyTask):
     """A tag for each token: names, chunks, parts of speech."""
 
@@ -281,4 +302,4 @@ class Relation(AnyTask):
     is a hit."""
 
 
-Task = Classification | Images | QuestionAnswering | Regression | Relation | Similarity | Srl | Tagging
+Task = Classification | Images | LanguageModel | QuestionAnswering | Regression | Relation | Similarity | Srl | Tagging

@@ -3,12 +3,19 @@
 
 def register() -> None:
     """Make them known to transformers' Auto classes; again does nothing."""
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, AutoModelForTokenClassification
+    from transformers import (
+        AutoConfig,
+        AutoModel,
+        AutoModelForMaskedLM,
+        AutoModelForSequenceClassification,
+        AutoModelForTokenClassification,
+    )
 
     from tl_run.model.scratch import heads
     from tl_run.model.scratch.trunk import ScratchConfig, ScratchModel
 
     AutoConfig.register(ScratchConfig.model_type, ScratchConfig, exist_ok=True)
     AutoModel.register(ScratchConfig, ScratchModel, exist_ok=True)
+    AutoModelForMaskedLM.register(ScratchConfig, heads.ScratchForMaskedLM, exist_ok=True)
     AutoModelForSequenceClassification.register(ScratchConfig, heads.ScratchForSequenceClassification, exist_ok=True)
     AutoModelForTokenClassification.register(ScratchConfig, heads.ScratchForTokenClassification, exist_ok=True)

@@ -10,7 +10,11 @@ from tl_run import cache, durable, manifest
 from tl_run.errors import BadCheckpoint
 from tl_run.model.scratch import vocabulary
 
-HEADS = ("AutoModelForSequenceClassification", "AutoModelForTokenClassification")  # those of heads.py
+HEADS = (  # those of heads.py
+    "AutoModelForMaskedLM",
+    "AutoModelForSequenceClassification",
+    "AutoModelForTokenClassification",
+)
 FORMAT = 1  # raise when the same options and texts would give another folder
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
+from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
 
 from tl_run.model.scratch.trunk import ScratchBase, ScratchConfig, ScratchModel
 
@@ -44,3 +44,26 @@ class ScratchForTokenClassification(_Classifier):
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         states = self.states(input_ids, mask, **others)
         return TokenClassifierOutput(logits=self.classifier(self.dropout(states)))
+
+
+class ScratchForMaskedLM(ScratchBase):
+    """For each token all entries of the vocabulary: by their embeddings, as in BERT."""
+
+    _tied_weights_keys = {"decoder.weight": "trunk.embeddings.weight"}  # noqa: RUF012
+
+    def __init__(self, config: ScratchConfig) -> None:
+        super().__init__(config)
+        self.trunk = ScratchModel(config)
+        self.transform, self.norm = nn.Linear(config.hidden_size, config.hidden_size), nn.LayerNorm(config.hidden_size)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Linear:
+        return self.decoder
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **others: Any
+    ) -> MaskedLMOutput:
+        """Inputs (batch, tokens) to logits (batch, tokens, vocabulary)."""
+        states = self.trunk(input_ids=input_ids, attention_mask=attention_mask, **others).last_hidden_state
+        return MaskedLMOutput(logits=self.decoder(self.norm(nn.functional.gelu(self.transform(states)))))

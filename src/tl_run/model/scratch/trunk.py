@@ -39,6 +39,7 @@ class ScratchConfig(PretrainedConfig):
         self.hidden_dropout_prob, self.max_position_embeddings = hidden_dropout_prob, max_position_embeddings
         self.initializer_range = initializer_range
         self.pad_token_id = pad_token_id
+        others.setdefault("tie_word_embeddings", True)
         super().__init__(**others)
 
 
