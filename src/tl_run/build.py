@@ -154,7 +154,7 @@ def _vocabulary(
     found: pretrained.Pretrained, encoded: dict[str, Encoded], learns: frozenset[str], options: Any
 ) -> tuple[torch.Tensor | None, list[str]]:
     """The token ids that occur, where only those need computing, and why not otherwise; pictures have none."""
-    if "input_ids" not in found.pad or encoded["train"].changing:
+    if "input_ids" not in found.pad or encoded["train"].rows.changing:
         return None, []
     used = [split.rows.columns["input_ids"] for split in encoded.values()]
     return compact.occurring(found.model, used, found.pad["input_ids"], learns, options)
