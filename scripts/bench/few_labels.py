@@ -28,27 +28,33 @@ def read(folder: Path) -> dict[tuple[str, str], list[dict[str, Any]]]:
     return found
 
 
+def middle(results: list[dict[str, Any]]) -> float:
+    """The mean test score."""
+    return mean(result["metric"]["value"] for result in results)
+
+
 def cell(results: list[dict[str, Any]]) -> str:
-    """Mean and standard deviation of the test score."""
+    """Mean and standard deviation of the test score; nothing where nothing was run."""
+    if not results:
+        return ""
     scores = [result["metric"]["value"] for result in results]
-    return f"{mean(scores):.3f} ± {stdev(scores):.3f}" if len(scores) > 1 else f"{scores[0]:.3f}"
+    return f"{mean(scores):.3f}" + (f" ± {stdev(scores):.3f}" if len(scores) > 1 else "")
 
 
 def main() -> None:
     """Print the table; draw the picture."""
     found, picture = read(Path(sys.argv[1])), Path(sys.argv[2])
-    names = list(dict.fromkeys(name for name, _ in found))
-    sizes = [size for size in SIZES if any((name, size) in found for name in names)]
-    largest = sizes[-1]
-    print(f"| freeze | trainable | {' | '.join(sizes)} | seconds ({largest}) |")
+    sizes = [size for size in SIZES if any(size == own for _, own in found)]
+    names = {name: [size for size in sizes if (name, size) in found] for name, _ in found}
+    print(f"| freeze | trainable | {' | '.join(sizes)} | seconds |")
     print("| --- | ---: |" + " --- |" * len(sizes) + " ---: |")
     lines = {}
-    for name in sorted(names, key=lambda name: -mean(r["metric"]["value"] for r in found[name, largest])):
-        last = found[name, largest]
-        trainable = last[0]["parameters"]["trainable"]
-        seconds = mean(result["seconds"]["total"] for result in last)
-        print(f"| `{name}` | {trainable:,} | {' | '.join(cell(found[name, s]) for s in sizes)} | {seconds:.0f} |")
-        lines[name] = [(SIZES.index(size), mean(r["metric"]["value"] for r in found[name, size])) for size in sizes]
+    for name, own in sorted(names.items(), key=lambda entry: (-len(entry[1]), -middle(found[entry[0], entry[1][-1]]))):
+        last = found[name, own[-1]]
+        trainable, seconds = last[0]["parameters"]["trainable"], mean(result["seconds"]["total"] for result in last)
+        cells = " | ".join(cell(found.get((name, size), [])) for size in sizes)
+        print(f"| `{name}` | {trainable:,} | {cells} | {seconds:.0f} |")
+        lines[name] = [(float(SIZES.index(size)), middle(found[name, size])) for size in own]
     words = {float(SIZES.index(size)): size for size in sizes}
     picture.write_text(chart("Test accuracy by labels", lines, "labelled examples", "accuracy", names=words))
 
