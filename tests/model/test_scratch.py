@@ -22,7 +22,7 @@ from tl_run.features.cut import Cut, Trunk
 from tl_run.model import scratch
 from tl_run.model.anatomy import anatomy
 from tl_run.model.scratch import layers, vocabulary
-from tl_run.model.scratch.folder import made
+from tl_run.model.scratch.folder import HEADS, made
 from tl_run.model.scratch.trunk import ScratchConfig, ScratchModel
 
 TEXTS = ["the film was good", "a plot, very dull", "Great story!", "it is not bad", "the ending was poor"] * 3
@@ -106,7 +106,7 @@ def test_places_are_sines_and_cosines():
             assert table[place, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-5)
 
 
-@pytest.mark.parametrize("cell", layers.Recurrent.CELLS)
+@pytest.mark.parametrize("cell", layers.CELLS)
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_a_recurrent_text_is_its_last_valid_state(cell, bidirectional):
     torch.manual_seed(0)
@@ -233,6 +233,29 @@ def test_refused_in_words(overrides, words):
     with pytest.raises(BadOption) as failure:
         check(data)
     assert words in str(failure.value)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_tensor_is_loaded_again_and_the_trunk_by_every_head(shape, tmp_path):
+    scratch.register()
+    config = ScratchConfig(**shape, vocab_size=40, hidden_size=16, num_hidden_layers=2, intermediate_size=24)
+    autos = [getattr(transformers, name) for name in HEADS]
+    for auto in autos:
+        torch.manual_seed(0)
+        model = auto.from_config(config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        model.save_pretrained(tmp_path / auto.__name__)
+        own = model.state_dict()
+        again = auto.from_pretrained(tmp_path / auto.__name__).state_dict()
+        assert own.keys() == again.keys()
+        assert all(torch.equal(own[name], again[name]) for name in own)
+        for other in autos:
+            moved = other.from_pretrained(tmp_path / auto.__name__).state_dict()
+            trunk = [name for name in own if name.startswith("trunk.")]
+            assert len(trunk) > 4
+            assert all(torch.equal(own[name], moved[name]) for name in trunk), other
 
 
 def test_a_kind_without_a_head_is_refused(tl_run, capsys):

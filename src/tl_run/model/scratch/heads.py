@@ -54,7 +54,9 @@ class ScratchForMaskedLM(ScratchBase):
     def __init__(self, config: ScratchConfig) -> None:
         super().__init__(config)
         self.trunk = ScratchModel(config)
-        self.transform, self.norm = nn.Linear(config.hidden_size, config.hidden_size), nn.LayerNorm(config.hidden_size)
+        # No name of the trunk's: transformers takes a stray `norm` of a file for the trunk's, and puts it there.
+        self.transform = nn.Linear(config.hidden_size, config.hidden_size)
+        self.transform_norm = nn.LayerNorm(config.hidden_size)
         self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
         self.post_init()
 
@@ -66,4 +68,4 @@ class ScratchForMaskedLM(ScratchBase):
     ) -> MaskedLMOutput:
         """Inputs (batch, tokens) to logits (batch, tokens, vocabulary)."""
         states = self.trunk(input_ids=input_ids, attention_mask=attention_mask, **others).last_hidden_state
-        return MaskedLMOutput(logits=self.decoder(self.norm(nn.functional.gelu(self.transform(states)))))
+        return MaskedLMOutput(logits=self.decoder(self.transform_norm(nn.functional.gelu(self.transform(states)))))

@@ -30,14 +30,15 @@ class Layer(nn.Module):
         return []
 
 
+CELLS = {"simple": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+
+
 class Recurrent(Layer):
     """A simple (tanh), LSTM or GRU cell from left to right; bidirectional: half of it from right to left."""
 
-    CELLS = {"simple": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}  # noqa: RUF012
-
     def __init__(self, config: Any) -> None:
         super().__init__()
-        cell, width = self.CELLS[config.cell], config.hidden_size // (2 if config.bidirectional else 1)
+        cell, width = CELLS[config.cell], config.hidden_size // (2 if config.bidirectional else 1)
         self.right = cell(config.hidden_size, width, batch_first=True)
         self.left = cell(config.hidden_size, width, batch_first=True) if config.bidirectional else None
         self.dropout = nn.Dropout(config.hidden_dropout_prob)

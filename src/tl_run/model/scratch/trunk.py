@@ -106,4 +106,4 @@ class ScratchModel(ScratchBase):
 
     def notes(self) -> list[str]:
         """What a user should know of its size."""
-        return self.layers[0].notes(self.config)  # type: ignore[operator]
+        return LAYERS[self.config.kind].notes(self.config)
