@@ -266,10 +266,16 @@ def test_options_that_contradict_each_other(options, words):
     assert words in str(failure.value)
 
 
-def test_options_that_do_not(tmp_path):
-    for options in ([*PAIRS, "training.micro_batch_size=16"], [*TRIPLETS, "training.micro_batch_size=4"]):
-        kind(*options)
-    kind("model.pooling=cls", "training.micro_batch_size=4")
+@pytest.mark.parametrize(
+    ("options", "divisible"),
+    [
+        ([*PAIRS, "training.micro_batch_size=16"], False),
+        ([*TRIPLETS, "training.micro_batch_size=4"], True),
+        (["model.pooling=cls", "training.micro_batch_size=4"], True),
+    ],
+)
+def test_options_that_do_not(options, divisible):
+    assert kind(*options).options.divisible is divisible
 
 
 # -- whole runs

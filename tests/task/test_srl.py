@@ -11,6 +11,7 @@ import transformers
 from composing import compose
 from tl_run import cli, predict, task
 from tl_run.config.check import check
+from tl_run.data import splits
 from tl_run.data.table import Table
 from tl_run.errors import BadInput
 
@@ -109,3 +110,14 @@ def test_the_demo_is_learned_and_predicts_without_roles(tl_run, capsys):
     assert cli.outcome(lambda: predict.predict(["mine", "new.jsonl", "-f", "jsonl"])) == 0
     for text, line in zip(capsys.readouterr().out.splitlines(), told, strict=True):
         assert json.loads(text)["prediction"] == line["prediction"]
+
+
+def test_the_predicates_of_a_sentence_are_held_out_together():
+    made = kind()
+    rows = [([*WORDS, str(number // 2)], 2 * (number % 2), [*HEADS, "O"]) for number in range(40)]
+    examples = made.read({"train": table(*rows)})
+    options = {"share": 0.25, "split_seed": 0, "shots": None, "limit": None, "seed": 0}
+    found = splits.make(examples, made.stratum, made.group, **options)
+    held = {example.tokens[-1] for example in found.validation}
+    assert held
+    assert not held & {example.tokens[-1] for example in found.train}

@@ -52,13 +52,12 @@ def _stream(texts: Sequence[str], tokenizer: Any, max_length: int) -> dict[str, 
     words: list[int] = []
     starts, number = [], 0
     backend = tokenizer.backend_tokenizer
-    for text, found in zip(texts, backend.encode_batch(list(texts), add_special_tokens=False), strict=True):
+    for found in backend.encode_batch(list(texts), add_special_tokens=False):
         starts.append(number)
         own = [0 if word is None else word for word in found.word_ids]
         ids += [*found.ids, *separator]
         words += [*(number + word for word in own), *(-1 for _ in separator)]
         number += max(own, default=-1) + 1
-        del text
     size = max_length - len(before) - len(after)
     parts = [(ids[i : i + size], words[i : i + size]) for i in range(0, len(ids), size)]
     rows = [[*before, *part, *after] for part, _ in parts]

@@ -57,8 +57,7 @@ class Encoded:
     @property
     def labelled(self) -> np.ndarray:
         """Which rows have a label: bool (rows,)."""
-        first = self.labels.reshape(len(self.labels), -1)[:, 0]
-        return ~np.isnan(first) if first.dtype.kind == "f" else first >= 0
+        return labelled(self.labels)
 
     @property
     def rows(self) -> "Encoded":
@@ -119,6 +118,12 @@ def _places(offsets: np.ndarray, indices: np.ndarray, width: int | None) -> tupl
     width = max(int(lengths.max()), 1) if width is None else width
     mask = np.arange(width) < lengths[:, None]
     return mask, (starts[:, None] + np.arange(width))[mask]
+
+
+def labelled(labels: np.ndarray) -> np.ndarray:
+    """Which of these (rows, ...) are labels, and neither -1 nor NaN: bool (rows,)."""
+    first = labels.reshape(len(labels), -1)[:, 0]
+    return ~np.isnan(first) if first.dtype.kind == "f" else first >= 0
 
 
 def flat(out: Mapping[str, Any], tokenizer: Any) -> dict[str, np.ndarray]:

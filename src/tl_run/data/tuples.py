@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tl_run.data.encoded import Encoded
+from tl_run.data.encoded import Encoded, labelled
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ class Tuples:
     @property
     def labelled(self) -> np.ndarray:
         """Which examples have a label: bool (examples,)."""
-        first = self.labels.reshape(len(self.labels), -1)[:, 0]
-        return ~np.isnan(first) if first.dtype.kind == "f" else first >= 0
+        return labelled(self.labels)
 
     def reads(self, indices: np.ndarray) -> np.ndarray:
         """The rows that the model reads for these examples: (sides * examples,), all first sides first."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from tl_run import cache
 from tl_run.data.batches import cut
-from tl_run.data.encoded import Encoded, forget, key
+from tl_run.data.encoded import Encoded, flat, forget, key
 from tl_run.errors import BadInput
 
 AT_ONCE = 500  # questions: what a tokenizer says of a token's place is large until it is an array
@@ -115,18 +115,14 @@ def _encode(
         return_offsets_mapping=True,
     )
     ids = out["input_ids"]
-    flat = {
-        n: np.concatenate([np.asarray(v, np.int32) for v in out[n]])
-        for n in ("input_ids", "token_type_ids")
-        if n in out
-    }
+    columns = flat(out, tokenizer)
     spans = np.concatenate([np.asarray(row, np.int32).reshape(-1, 2) for row in out["offset_mapping"]])
     context = np.concatenate([np.array(out.sequence_ids(i), float) == 1 for i in range(len(ids))])
     cls = tokenizer.cls_token_id
     return {
-        **flat,
+        "lengths": np.diff(columns.pop("offsets")),
+        **columns,
         "spans": spans * context[:, None],
-        "lengths": np.array([len(row) for row in ids], np.int64),
         "owner": np.array(out["overflow_to_sample_mapping"], np.int64),
         "null": np.array([row.index(cls) if cls in row else 0 for row in ids], np.int64),
     }

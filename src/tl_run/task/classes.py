@@ -11,7 +11,7 @@ import numpy as np
 from tl_run.config.names import did_you_mean
 from tl_run.data.encoded import Encoded
 from tl_run.data.table import Table
-from tl_run.task.kind import Kind, kind_of
+from tl_run.task.kind import Kind, kind_of, named
 
 if TYPE_CHECKING:
     import torch
@@ -99,12 +99,7 @@ class Classes(Kind):
 
     def head(self) -> dict[str, Any]:
         """What the model's config says of the head."""
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {name: i for i, name in enumerate(self.labels)},
-            "problem_type": "single_label_classification",
-        }
+        return named(self.labels) | {"problem_type": "single_label_classification"}
 
     def label_array(self, labels: Sequence[int | None]) -> np.ndarray:
         return np.array([-1 if label is None else label for label in labels])
@@ -162,21 +157,28 @@ class Classes(Kind):
         every = list(range(len(self.labels)))
         columns = precision_recall_fscore_support(gold, predicted, labels=every, zero_division=NOTHING)
         return {
-            "per_class": {
-                name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
-                for name, p, r, f, n in zip(self.labels, *columns, strict=True)  # type: ignore[arg-type]
-            },
+            "per_class": per_class(self.labels, columns),
             "confusion": confusion_matrix(gold, predicted, labels=every).tolist(),
         }
 
     def describe(self, example: Any, prediction: np.ndarray) -> dict[str, Any]:
         """One line of a predictions file: label, its probability, and the probability of each label."""
-        best = int(np.argmax(prediction))
-        return {
-            "prediction": self.labels[best],
-            "probability": round(float(prediction[best]), 6),
-            "probabilities": {name: round(float(p), 6) for name, p in zip(self.labels, prediction, strict=True)},
-        }
+        return likeliest(self.labels, prediction)
+
+
+def likeliest(labels: Sequence[str], probabilities: np.ndarray) -> dict[str, Any]:
+    """The class with the highest probability, and all probabilities (labels,), by name."""
+    best = int(np.argmax(probabilities))
+    every = {name: round(float(p), 6) for name, p in zip(labels, probabilities, strict=True)}
+    return {"prediction": labels[best], "probability": every[labels[best]], "probabilities": every}
+
+
+def per_class(labels: Sequence[str], columns: Sequence[Any]) -> dict[str, dict[str, float]]:
+    """What scikit-learn's precision_recall_fscore_support gives, by name."""
+    return {
+        name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+        for name, p, r, f, n in zip(labels, *columns, strict=True)
+    }
 
 
 def in_order(names: Iterable[str]) -> list[str]:

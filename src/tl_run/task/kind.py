@@ -191,6 +191,15 @@ def texts(rows: Table, column: str, option: str, problems: list[str]) -> list[st
     return values
 
 
+def named(labels: Sequence[str]) -> dict[str, Any]:
+    """What a model's config says of its classes."""
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {name: i for i, name in enumerate(labels)},
+    }
+
+
 def kind_of(value: Any) -> str:
     """What a value is, in words for a message."""
     if value is None or value == "":

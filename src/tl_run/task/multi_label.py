@@ -10,8 +10,8 @@ import numpy as np
 from tl_run.config import options
 from tl_run.data.encoded import Encoded
 from tl_run.data.table import Table
-from tl_run.task.classes import NOTHING, in_order, label_name, mean_average_precision, unknown
-from tl_run.task.kind import kind_of
+from tl_run.task.classes import NOTHING, in_order, label_name, mean_average_precision, per_class, unknown
+from tl_run.task.kind import kind_of, named
 from tl_run.task.texts import Example, Texts
 
 if TYPE_CHECKING:
@@ -80,12 +80,8 @@ class MultiLabel(Texts):
     # -- model
 
     def head(self) -> dict[str, Any]:
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {name: i for i, name in enumerate(self.labels)},
-            "problem_type": "multi_label_classification",  # with it the pipeline gives a sigmoid for each label
-        }
+        # With this type of problem the pipeline gives a sigmoid for each label.
+        return named(self.labels) | {"problem_type": "multi_label_classification"}
 
     def label_array(self, labels: Sequence[tuple[int, ...] | None]) -> np.ndarray:
         """(examples, labels) of 1 and 0, NaN where nothing is known."""
@@ -133,12 +129,7 @@ class MultiLabel(Texts):
 
         found = np.asarray(predictions) >= THRESHOLD
         columns = precision_recall_fscore_support(encoded.labels > 0, found, zero_division=NOTHING)
-        return {
-            "per_class": {
-                name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
-                for name, p, r, f, n in zip(self.labels, *columns, strict=True)  # type: ignore[arg-type]
-            }
-        }
+        return {"per_class": per_class(self.labels, columns)}
 
     def describe(self, example: Example, prediction: np.ndarray) -> dict[str, Any]:
         """One line of a predictions file: the labels that hold, and the probability of each label."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tl_run.config import options
 from tl_run.data.tuples import Tuples, distinct
 from tl_run.task import pair_losses
+from tl_run.task.classes import NOTHING, likeliest
+from tl_run.task.kind import named
 from tl_run.task.pair_scores import best_threshold, partner_ranks
 from tl_run.task.pairs import Example, Pairs
 from tl_run.task.regression import correlations
@@ -34,8 +36,7 @@ class Similarity(Pairs):
     def head(self) -> dict[str, Any]:
         said: dict[str, Any] = {"similarity": {"form": self.form, "threshold": self.threshold}}
         if self.form == "classes":
-            said |= {"num_labels": len(self.labels), "id2label": dict(enumerate(self.labels))}
-            said |= {"label2id": {name: i for i, name in enumerate(self.labels)}}
+            said |= named(self.labels)
         return said
 
     def design(self) -> dict[str, Any]:
@@ -114,9 +115,8 @@ class Similarity(Pairs):
         if self.form == "classes":
             from sklearn.metrics import accuracy_score, f1_score
 
-            found, zero = np.argmax(predictions, axis=1), cast(Any, 0)  # what it shall say of a class never predicted
-            every = list(range(len(self.labels)))
-            macro = f1_score(encoded.labels, found, labels=every, average="macro", zero_division=zero)
+            found, every = np.argmax(predictions, axis=1), list(range(len(self.labels)))
+            macro = f1_score(encoded.labels, found, labels=every, average="macro", zero_division=NOTHING)
             return {"accuracy": float(accuracy_score(encoded.labels, found)), "f1_macro": float(macro)}
         ranks = np.array([line["rank"] for line in predictions])
         scores = {f"recall_at_{k}": float((ranks <= k).mean()) for k in (1, 5, 10)}
@@ -131,7 +131,7 @@ class Similarity(Pairs):
         found = cosines >= threshold
         return {
             "accuracy": float(accuracy_score(gold == 1, found)),
-            "f1": float(f1_score(gold == 1, found, zero_division=0)),  # type: ignore[arg-type]
+            "f1": float(f1_score(gold == 1, found, zero_division=NOTHING)),
             "average_precision": float(average_precision_score(gold == 1, cosines)) if gold.any() else 0.0,
             "threshold": threshold,
         }
@@ -139,12 +139,7 @@ class Similarity(Pairs):
     def describe(self, example: Example, prediction: Any) -> dict[str, Any]:
         """Cosine and rank; with 0 and 1 also which of them the threshold says; of classes their probabilities."""
         if self.form == "classes":
-            best = int(np.argmax(prediction))
-            return {
-                "prediction": self.labels[best],
-                "probability": round(float(prediction[best]), 6),
-                "probabilities": {name: round(float(p), 6) for name, p in zip(self.labels, prediction, strict=True)},
-            }
+            return likeliest(self.labels, prediction)
         if self.form in ("pairs", "triplets"):
             return {name: round(value, 6) for name, value in prediction.items()}
         decided = {"prediction": int(prediction >= self.threshold)} if self.threshold is not None else {}

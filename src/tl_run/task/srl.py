@@ -49,6 +49,11 @@ class Srl(Tagging):
         refuse(problems)
         return [Clause(*example) for example in zip(self.ids(rows), tokens, tags, places, strict=True)]
 
+    @staticmethod
+    def group(example: Clause) -> tuple[str, ...]:
+        """All predicates of a sentence: it stands in a row for each."""
+        return tuple(example.tokens)
+
     def words(self, example: Clause) -> tuple[list[str], list[int]]:
         tokens, at = [*example.tokens], example.predicate
         before, behind = MARKS

@@ -10,6 +10,7 @@ import numpy as np
 
 from tl_run.data.encoded import Encoded, Ragged
 from tl_run.data.words import EncodedWords, pieces
+from tl_run.task.kind import named
 from tl_run.task.sentences import Sentences, running
 from tl_run.task.spans import Span, count, spans
 
@@ -28,11 +29,7 @@ class Tagging(Sentences):
     pipeline = "token-classification"
 
     def head(self) -> dict[str, Any]:
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {name: i for i, name in enumerate(self.labels)},
-        }
+        return named(self.labels)
 
     def words(self, example: Any) -> tuple[Sequence[str], Sequence[int]]:
         """What the model reads, and which words of that are the tokens."""

@@ -30,9 +30,6 @@ class AnyTask:
     """Whether `model.head` may be other than transformers' own: one vector of a text is all that the kind reads."""
     own_pooling = False
     """Whether `model.pooling` decides what the kind reads, without any head."""
-    divisible = True
-    """Whether a batch may be cut into micro-batches; not where its loss is no sum over examples."""
-
     sources = "<file> (CSV, TSV, JSONL, JSON, Parquet)"
     """What its data may be, for a message."""
 
@@ -63,6 +60,11 @@ class AnyTask:
     """Labelled training examples in all, drawn by `seed`."""
     epochs: Count
     """What training.epochs is unless given."""
+
+    @property
+    def divisible(self) -> bool:
+        """Whether a batch may be cut into micro-batches; not where its loss is no sum over examples."""
+        return True
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -270,7 +272,7 @@ class Similarity(AnyTask):
     """Chooses the best model; auto: spearman with scores, accuracy with 0 and 1 or classes, else recall_at_1."""
 
     @property
-    def divisible(self) -> bool:  # type: ignore[override]
+    def divisible(self) -> bool:
         """Each pair of a batch is compared with all others where the loss is in_batch."""
         return not (self.loss == "in_batch" or (self.loss == "auto" and self.label is None and self.negative is None))
 
