@@ -306,3 +306,21 @@ def test_a_run_in_which_something_moves_in_a_phase_in_which_it_was_to_stay_fails
     assert tl_run(*arguments, "freeze=schedule", phases, "hydra.run.dir=run") == 70
     assert "frozen tensors moved: bert.pooler.dense.bias" in capsys.readouterr().err
     assert not Path("run/result.json").exists()
+
+
+@pytest.mark.parametrize("name", ["trunk", "all_but_bias", "all_but_norms"])
+def test_what_is_fresh_in_the_trunk_learns_as_the_head_does(name: str, arguments: list[str]) -> None:
+    parts = assemble(*arguments, "model.copy='embeddings|layer\\.[01]\\.'", f"freeze={name}")
+    fresh = {name for name, _ in parts.model.named_parameters() if "layer.2." in name or "bert." not in name}
+    assert fresh <= parts.freeze.ever
+    assert parts.freeze.ever != {name for name, _ in parts.model.named_parameters()}
+
+
+def test_fresh_layers_are_thawed_with_the_head(arguments: list[str]) -> None:
+    phases = assemble(*arguments, r"model.copy='embeddings|layer\.[01]\.'", "freeze=gradual").freeze.phases
+    assert [phase.words for phase in phases] == [
+        "head, layer 2",
+        "head, layers 1-2",
+        "head, layers 0-2",
+        "everything",
+    ]

@@ -65,6 +65,7 @@ def build(job: Job) -> Built:
         max_length=options.task.max_length,
         seed=options.seed,
         name=options.model.name,
+        copy=options.model.copy,
         processor=task.processor,
         design=_design(options.model, task),
     )

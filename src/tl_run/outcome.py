@@ -38,6 +38,7 @@ def describe(built: Built, state: State, split: str, final: Evaluation, audit: d
             "total": sum(p.numel() for p in built.model.parameters()),
             "trainable": sum(p.numel() for name, p in built.model.named_parameters() if name in learned),
         },
+        "start": built.found.start.as_data(),
         "audit": audit,
         "identity": job.identity,
     }

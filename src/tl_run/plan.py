@@ -10,6 +10,7 @@ from tl_run.config.options import SOLVED, Run
 from tl_run.freeze import Freeze
 from tl_run.model.anatomy import Anatomy
 from tl_run.model.heads import Headed
+from tl_run.model.start import Start
 from tl_run.optimizer import parameter_groups
 from tl_run.solve import GRID
 
@@ -44,6 +45,7 @@ def rows(built: Built, folder: Path) -> list[tuple[str, str]]:
             f"{options.model.name}: {options.model.path}{f' at {commit[:8]}' if commit else ''}"
             f"{'' if options.model.pretrained else ', random weights'}, {_layers(parts)}{_head(options, model)}",
         ),
+        *_start(built.found.start, every=options.plan),
         *_learns(model, built.learning, options.freeze.name, built.budget.steps, built.per_epoch),
         *([("adapter", built.adapted.words)] if built.adapted else []),
         ("reused", built.reuse.words()),
@@ -59,6 +61,14 @@ def _layers(parts: Anatomy) -> str:
         return f"no layers found; tensors: {', '.join(f'{b} {len(names)}' for b, names in parts.blocks.items())}"
     shared = f", shared: run {parts.repeats} times" if parts.repeats > 1 else ""
     return f"{len(parts.layers)} layer{'s' if len(parts.layers) > 1 else ''}{shared}"
+
+
+def _start(start: Start, *, every: bool) -> list[tuple[str, str]]:
+    """What the checkpoint brought and what not; with `every` each tensor by its name."""
+    rows = [("start", start.words())]
+    if every:
+        rows += [("", f"{what.replace('_', ' ')}: {name}") for what, names in start.as_data().items() for name in names]
+    return rows
 
 
 def _learns(model: nn.Module, learning: Freeze, name: str, steps: int, per_epoch: int) -> list[tuple[str, str]]:

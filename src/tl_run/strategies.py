@@ -45,7 +45,7 @@ def none(anatomy: Anatomy, options: Any) -> list[Phase]:
 
 def trunk(anatomy: Anatomy, options: Any) -> list[Phase]:
     """All that the checkpoint brought stays (linear probing)."""
-    return _all_but(anatomy, anatomy.trunk)
+    return _all_but(anatomy, anatomy.brought)
 
 
 def embeddings(anatomy: Anatomy, options: Any) -> list[Phase]:
@@ -67,12 +67,12 @@ def pattern(anatomy: Anatomy, options: Any) -> list[Phase]:
 
 def all_but_bias(anatomy: Anatomy, options: Any) -> list[Phase]:
     """BitFit (arXiv:2106.10199): of the trunk only biases learn, and the head."""
-    return _all_but(anatomy, [name for name in anatomy.trunk if not name.endswith("bias")])
+    return _all_but(anatomy, [name for name in anatomy.brought if not name.endswith("bias")])
 
 
 def all_but_norms(anatomy: Anatomy, options: Any) -> list[Phase]:
     """Of the trunk only the weights and biases of normalization layers learn, and the head (arXiv:2211.08682)."""
-    return _all_but(anatomy, [name for name in anatomy.trunk if name not in anatomy.norms])
+    return _all_but(anatomy, [name for name in anatomy.brought if name not in anatomy.norms])
 
 
 def gradual(anatomy: Anatomy, options: Any) -> list[Phase]:
@@ -82,14 +82,15 @@ def gradual(anatomy: Anatomy, options: Any) -> list[Phase]:
     differ: the rate follows one schedule over the whole run.
     """
     _layers(anatomy, "freeze=gradual")
-    thawed = [*anatomy.head]
+    thawed = {*anatomy.head, *anatomy.fresh}
     phases = [Phase(frozenset(thawed), End(options.head_first))] if options.head_first else []
-    thawed += anatomy.top
-    for number, names in enumerate([*reversed(anatomy.layers), anatomy.embeddings], 1):
-        thawed += names
+    thawed.update(anatomy.top)
+    blocks = [names for names in (*reversed(anatomy.layers), anatomy.embeddings) if not anatomy.fresh.issuperset(names)]
+    for number, names in enumerate(blocks, 1):
+        thawed.update(names)
         steps = number * options.every_steps if options.every_steps else 0
         end = End(options.head_first + (0 if options.every_steps else number * options.every), steps)
-        phases.append(Phase(frozenset(thawed), end if number <= len(anatomy.layers) else None))
+        phases.append(Phase(frozenset(thawed), end if number < len(blocks) else None))
     return phases
 
 

@@ -17,6 +17,8 @@ from tiny_models import FAMILIES
 from tl_run import load_model
 from tl_run.errors import BadInput, BadOption
 from tl_run.model import pretrained
+from tl_run.model.design import Design
+from tl_run.model.start import together
 
 HEAD = {
     "num_labels": 2,
@@ -152,9 +154,76 @@ def test_a_missing_pooler_is_new_and_said(bert: Path, tmp_path: Path) -> None:
     save_file({k: v for k, v in weights.items() if "pooler" not in k}, folder / "model.safetensors", {"format": "pt"})
     found = load(folder)
     assert {"bert.pooler.dense.weight", "bert.pooler.dense.bias"} < found.new
-    assert found.notes == ["not in the checkpoint, so new: bert.pooler.dense.bias, bert.pooler.dense.weight"]
+    assert found.start.words() == "37 tensors copied; 4 fresh: bert.pooler.dense, classifier"
     parts = assemble(*toy(tmp_path), "model=custom", f"model.path={folder}", "freeze=trunk")
     assert {"bert.pooler.dense.weight", "classifier.weight"} < parts.freeze.ever
+
+
+def test_every_tensor_of_both_sides_is_told(classifier: Path) -> None:
+    """Copied from the checkpoint with its values, fresh, or left behind: nothing is missing, and nothing twice."""
+    head = {"num_labels": 3, "id2label": {0: "a", 1: "b", 2: "c"}, "label2id": {"a": 0, "b": 1, "c": 2}}
+    found = pretrained.load(
+        classifier, "AutoModelForTokenClassification", head, pretrained=True, max_length=32, seed=0, name="m"
+    )
+    stored, model = load_file(classifier / "model.safetensors"), found.model.state_dict()
+    assert all(torch.equal(stored[name], model[name]) for name in found.start.copied)
+    assert sorted([*found.start.copied, *found.start.fresh]) == sorted(model)
+    assert {*found.start.copied, *found.start.left} == stored.keys()
+    assert found.start.left == (*sorted(name for name in stored if "classifier" in name or "pooler" in name),)
+    assert found.start.fresh == ("classifier.weight", "classifier.bias")
+
+
+def test_only_what_the_pattern_finds_is_copied(classifier: Path) -> None:
+    stored = load_file(classifier / "model.safetensors")
+    found, again, other = (load(classifier, copy=r"embeddings|layer\.0\.", seed=seed) for seed in (3, 3, 4))
+    wanted = {name for name in stored if "embeddings" in name or "layer.0." in name}
+    assert {*found.start.copied} == wanted
+    assert {*found.start.fresh} == {*found.start.left} == stored.keys() - wanted
+    for name, tensor in found.model.state_dict().items():
+        assert torch.equal(tensor, stored[name]) or name in found.start.fresh, name
+        assert torch.equal(tensor, again.model.state_dict()[name]), name
+    drawn = "bert.encoder.layer.1.output.dense.weight"
+    values = [model.state_dict()[drawn] for model in (found.model, other.model)] + [stored[drawn]]
+    assert len({tensor.sum().item() for tensor in values}) == 3  # each seed its own, and neither is the checkpoint's
+
+
+def test_a_pattern_that_copies_nothing_is_refused(classifier: Path) -> None:
+    with pytest.raises(BadOption, match=r"model\.copy: 'nothing' matches no tensor; names look like bert\.embeddings"):
+        load(classifier, copy="nothing")
+
+
+@pytest.mark.parametrize(
+    ("head", "kept"), [(HEAD, True), (HEAD | {"id2label": {0: "bad", 1: "good"}}, False)], ids=["same", "other"]
+)
+def test_a_head_of_ours_is_kept_for_the_same_labels(bert: Path, tmp_path: Path, head: Any, kept: bool) -> None:
+    dense = Design("dense", pooling="mean")
+    first = load(bert, design=dense, seed=5)
+    pretrained.save(tmp_path / "saved", first.model, first.tokenizer, "card")
+    found = load(tmp_path / "saved", head, design=dense)
+    same = torch.equal(found.model.head.classifier.weight, first.model.head.classifier.weight)
+    theirs = ("head.classifier.bias", "head.classifier.weight")
+    assert same == kept
+    assert {*found.start.fresh} == (set() if kept else {*theirs})
+    assert found.start.left == (() if kept else theirs)
+    other = load(tmp_path / "saved", head, design=Design("mlp"))
+    assert other.start.left == theirs  # of another design
+    assert load(tmp_path / "saved", head).start.left == theirs  # nor is it transformers' own
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            ["a.layer.0.q.weight", "a.layer.0.q.bias", "a.layer.1.q.weight", "a.layer.1.q.bias"],
+            ["a.layer.{0-1}.q.{weight,bias}"],
+        ),
+        (["h.0.w", "h.2.w", "h.3.w"], ["h.{0,2,3}.w"]),
+        (["block.4.layer.1.w", "block.5.layer.1.w"], ["block.{4-5}.layer.1.w"]),
+        (["scale", "shift", "a.w"], ["scale", "shift", "a.w"]),
+    ],
+)
+def test_names_that_differ_in_a_number_are_told_together(names: list[str], said: list[str]) -> None:
+    assert together(names) == said
 
 
 def test_a_max_length_beyond_the_model_is_refused(bert: Path) -> None:

@@ -105,6 +105,12 @@ def check(config: dict[str, Any]) -> Run:
         raise BadOption("task.head and task.tail name the columns of both entities: type both, or none for <e1>, <e2>")
     _check_head(run.model, run.freeze.name, task.own_pooling)
     _check_shape(run.model)
+    if run.model.copy is not None:
+        _check_pattern("model.copy", run.model.copy)
+        if not run.model.pretrained:
+            raise BadOption("model.copy and model.pretrained=false contradict each other: leave one of the two out")
+        if isinstance(run.adapter, Lora):
+            raise BadOption("model.copy: adapter=lora goes beside weights that are whole: type adapter=none")
     if run.model.statistics == "fixed" and not run.model.pretrained:
         raise BadOption(
             "model.statistics=fixed: random weights have no statistics to keep: type model.statistics=moving"

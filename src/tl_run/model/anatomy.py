@@ -11,12 +11,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Names of parameters. Trunk: what the checkpoint brought (pooler included); head: what is new."""
+    """Names of parameters. Trunk: the base model (pooler included); head: what is new above the layers."""
 
     embeddings: tuple[str, ...]
     layers: tuple[tuple[str, ...], ...]
     top: tuple[str, ...]
     head: tuple[str, ...]
+    fresh: frozenset[str]
+    """Of layers and embeddings what is new."""
     norms: frozenset[str]
     """Weights and biases of normalization layers, wherever they are."""
     statistics: frozenset[str]
@@ -37,6 +39,11 @@ class Anatomy:
     def trunk(self) -> tuple[str, ...]:
         """Every parameter but the head's."""
         return (*self.embeddings, *(name for layer in self.layers for name in layer), *self.top)
+
+    @property
+    def brought(self) -> tuple[str, ...]:
+        """Every parameter of the trunk that is not new: the checkpoint brought it."""
+        return tuple(name for name in self.trunk if name not in self.fresh)
 
     @property
     def blocks(self) -> dict[str, tuple[str, ...]]:
@@ -68,7 +75,7 @@ def anatomy(model: nn.Module, new: Collection[str] = ()) -> Anatomy:
 
     The layers are the longest list of equal blocks in the base model, with an encoder's before its decoder's; what is
     registered before them embeds, what comes after (pooler, final norm) is the top. Parameters outside the base model,
-    and new ones, are the head.
+    and new ones above the layers, are the head.
     """
     base: nn.Module = getattr(model, "base_model", model)
     paths = {id(module): name for name, module in model.named_modules()}
@@ -82,7 +89,7 @@ def anatomy(model: nn.Module, new: Collection[str] = ()) -> Anatomy:
     reached = 0  # layers up to the end of the list that was last seen
     for name, _ in model.named_parameters():
         number, reached = _place(name, lists) or (None, reached)
-        if name in new or not name.startswith(inside):
+        if not name.startswith(inside) or (name in new and reached == len(layers) and number is None):
             head.append(name)
         elif number is not None:
             layers[number].append(name)
@@ -98,6 +105,7 @@ def anatomy(model: nn.Module, new: Collection[str] = ()) -> Anatomy:
         tuple(tuple(layer) for layer in layers),
         tuple(top),
         tuple(head),
+        fresh=frozenset(new).intersection([*embeddings, *(name for layer in layers for name in layer)]),
         norms=frozenset(_norms(model)),
         statistics=frozenset(name for name, m in model.named_modules() if isinstance(m, _BatchNorm)),
         base=inside.rstrip("."),

@@ -1,13 +1,14 @@
 """Heads that no stock class of transformers holds: other poolings, other layers, a mix of layers, solved ones."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -170,9 +171,38 @@ def set_dropout(model: Any, share: float, name: str) -> None:
 
 def restore(base: Any, folder: Path) -> Headed:
     """The head that lies in a model folder, on its trunk. Raises: BadInput when it cannot be read."""
+    model = Headed(base, read_design(folder))
+    _fill(model.head, folder)
+    return model
+
+
+def keep(model: Headed, folder: Path) -> bool:
+    """Go on with the head that lies in a model folder if it is of the same design; whether it is.
+
+    Raises: BadInput when it cannot be read.
+    """
+    there, wanted = (astuple(replace(d, dropout=None, max_length=None)) for d in (read_design(folder), model.design))
+    if there == wanted:
+        _fill(model.head, folder)
+    return there == wanted
+
+
+def names(folder: Path) -> list[str]:
+    """The tensors of the head that lies in a model folder; none where there is no head of ours."""
+    if not (folder / WEIGHTS).is_file():
+        return []
+    with _told(folder), safe_open(folder / WEIGHTS, "pt") as file:
+        return [f"head.{name}" for name in file.keys()]  # noqa: SIM118
+
+
+def _fill(head: nn.Module, folder: Path) -> None:
+    with _told(folder):
+        head.load_state_dict(load_file(folder / WEIGHTS))
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
     try:
-        model = Headed(base, read_design(folder))
-        model.head.load_state_dict(load_file(folder / WEIGHTS))
+        yield
     except (OSError, RuntimeError, SafetensorError) as problem:
         raise BadInput(f"{folder / WEIGHTS} cannot be loaded: {str(problem).splitlines()[0]}") from problem
-    return model

@@ -5,7 +5,8 @@ Nothing is downloaded or executed.
 
 import inspect
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tl_run.model import heads, scratch, sentences
 from tl_run.model.design import DESIGN, STOCK, TOWERS, Design, settle
 from tl_run.model.folder import FILES
 from tl_run.model.scratch.trunk import ScratchModel
+from tl_run.model.start import Start, tensors
 
 # Nothing is fetched, and code in the folder is not run; left to itself, transformers would ask on the terminal.
 DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -40,13 +42,18 @@ OBJECTIVES = {  # what else a language model may do
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A model in fp32 on the CPU, what makes its inputs, and the parameters that are new."""
+    """A model in fp32 on the CPU, what makes its inputs, and where its tensors come from."""
 
     model: Any
     tokenizer: Any
     """Or an image processor."""
-    new: frozenset[str]
+    start: Start
     notes: list[str]
+
+    @property
+    def new(self) -> frozenset[str]:
+        """Names of the tensors that the checkpoint did not bring."""
+        return frozenset(self.start.fresh)
 
     @property
     def pad(self) -> dict[str, int]:
@@ -70,13 +77,16 @@ def load(
     max_length: int | None,
     seed: int,
     name: str,
+    copy: str | None = None,
     design: Design = STOCK,
     processor: str = "tokenizer",
 ) -> Pretrained:
     """Load from a folder in the hub's layout; new weights (the head, or all of them) are drawn from `seed`.
 
     `labels` is what the task writes into the config. A stock design gives the stock class of `auto_class`, with its own
-    head; any other gives `heads.Headed`, always with a new one. `processor` is a key of model.folder.FILES.
+    head; any other gives `heads.Headed`. The checkpoint's head is kept where design and labels are the same. Where
+    `copy` is given, only tensors with a name that this regular expression finds come from the checkpoint. `processor`
+    is a key of model.folder.FILES.
     Raises: BadInput when the folder cannot be read, BadOption when it does not fit the task's options.
     """
     _quiet()
@@ -104,31 +114,33 @@ def load(
         )
     torch.manual_seed(seed)
     if pretrained:
-        model, new = _read(folder, auto, config)
-        own_head = _outside(model) if stock else set()
-        if stock and not own_head & new and not same_head:
-            _renew(model, own_head, seed)
-            new |= own_head
+        model, lacking, left = _read(folder, auto, config)
+        drawn = set(_not_copied(model, copy)) if copy else set()
+        if stock and (own_head := _outside(model)) - lacking and not same_head:
+            drawn |= own_head
             notes.append("the checkpoint's head was made for other labels: a new one is used")
-        if inside := sorted(new - own_head):
-            notes.append(f"not in the checkpoint, so new: {', '.join(inside[:3])}")
+        _draw(model, drawn, seed)
+        start = Start.of(model, lacking | drawn, left | (drawn - lacking))
     else:
         model = auto.from_config(config, dtype=torch.float32, **_no_pooler(auto, config))
-        new = frozenset(parameter for parameter, _ in model.named_parameters())
+        start = Start.of(model, set(tensors(model)), set())
         own = isinstance(model.base_model, ScratchModel)
         notes += model.base_model.notes() if own else ["model.pretrained=false: every weight is random"]
-    if not stock:
-        model, trunk = heads.make(model, design, seed), new
-        new = frozenset({*_outside(model), *(f"base.{key}" for key in trunk)})
-        notes += [
-            *heads.notes(model),
-            *(["the checkpoint's head is not used, a new one is"] if same_head and _outside(model) else []),
-        ]
-    elif design.dropout is not None:
-        heads.set_dropout(model, design.dropout, name)
+    theirs = heads.names(folder) if pretrained else []
+    if stock:
+        start = start.leaving(theirs)
+        if design.dropout is not None:
+            heads.set_dropout(model, design.dropout, name)
+    else:
+        model = heads.make(model, design, seed)
+        kept = bool(theirs) and same_head and copy is None and heads.keep(model, folder)
+        start = start.under("base", model, theirs if kept else ()).leaving(() if kept else theirs)
+        notes += heads.notes(model)
+        if same_head and not kept and _outside(model):
+            notes.append("the checkpoint's head is not used, a new one is")
     if max_length is not None:
         _check_length(max_length, _positions(model), name)
-    return Pretrained(model.eval(), tokenizer, new, notes)
+    return Pretrained(model.eval(), tokenizer, start, notes)
 
 
 def _processor(folder: Path, what: str) -> Any:
@@ -151,8 +163,8 @@ def _for_texts(tokenizer: Any, config: Any, max_length: int, name: str) -> list[
     return notes
 
 
-def _read(folder: Path, auto: Any, config: Any) -> tuple[Any, frozenset[str]]:
-    """The model of a folder, and what its weights did not hold."""
+def _read(folder: Path, auto: Any, config: Any) -> tuple[Any, set[str], set[str]]:
+    """The model of a folder, its tensors that the weights there did not hold, and those of them that it has not."""
     try:
         model, report = auto.from_pretrained(
             folder,
@@ -166,11 +178,23 @@ def _read(folder: Path, auto: Any, config: Any) -> tuple[Any, frozenset[str]]:
         )
     except Exception as problem:
         raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
-    new = frozenset(report["missing_keys"]) | {key[0] for key in report["mismatched_keys"]}
+    mismatched = {key[0] for key in report["mismatched_keys"]}
+    lacking = set(report["missing_keys"]) | mismatched
     base = {key for key, _ in model.named_parameters()} - _outside(model)
-    if base and base <= new:
+    if base and base <= lacking:
         raise BadInput(f"model.path: {folder}: its weights are not those of a {type(model).__name__}")
-    return model, new
+    return model, lacking, set(report["unexpected_keys"]) | mismatched
+
+
+def _not_copied(model: Any, pattern: str) -> list[str]:
+    """The tensors that are none of those to be copied. Raises: BadOption when none is to be."""
+    names = [*tensors(model)]
+    left = [name for name in names if not re.search(pattern, name)]
+    if len(left) == len(names):
+        raise BadOption(
+            f"model.copy: '{pattern}' matches no tensor; names look like {', '.join(names[:2])}, {names[-1]}"
+        )
+    return left
 
 
 def _outside(model: Any) -> set[str]:
@@ -205,15 +229,16 @@ def _positions(model: nn.Module) -> int:
     return min(rows, default=10**9)
 
 
-def _renew(model: Any, names: set[str], seed: int) -> None:
-    """Draw the head anew as the model's own class would."""
+def _draw(model: Any, names: Collection[str], seed: int) -> None:
+    """Draw these tensors anew as the model's own class would."""
+    if not names:
+        return
     torch.manual_seed(seed)
-    fresh = type(model)(model.config)
+    values = tensors(type(model)(model.config))
     with torch.no_grad():
-        values = dict(fresh.named_parameters())
-        for name, parameter in model.named_parameters():
+        for name, tensor in tensors(model).items():
             if name in names:
-                parameter.copy_(values[name])
+                tensor.copy_(values[name])
 
 
 def save(folder: Path, model: Any, tokenizer: Any, card: str) -> None:

@@ -41,6 +41,9 @@ class Pretrained(AnyModel):
     """Branch, tag or commit on the hub; the commit is recorded."""
     pretrained: bool
     """False: the same architecture with random weights."""
+    copy: str | None
+    """Regular expression: of the checkpoint only tensors with a name that it finds are taken, e.g. 'embeddings' or
+    'embeddings|layer\\.[0-3]\\.'; the others begin random."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Scratch(AnyModel):
     path = "from nothing"
     pretrained = False
     revision = None
+    copy = None
 
     layers: Count
     hidden: Annotated[int, Range(at_least=2)]
