@@ -33,7 +33,10 @@ class GridSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """Run all jobs. Raises: JobsFailed after the last one, naming every job that failed."""
         from tl_run.cli import in_words
+        from tl_run.console import Terminal
         from tl_run.errors import JobsFailed
+        from tl_run.sweep.plan import plan
+        from tl_run.sweep.summary import settings
 
         assert self.config is not None
         assert self.launcher is not None
@@ -41,14 +44,24 @@ class GridSweeper(BasicSweeper):
         loader = self.hydra_context.config_loader
         overrides = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
         # The sweep has one folder, also where its jobs are of different tasks.
-        folder = "hydra.sweep.dir=" + _quoted(str(self.config.hydra.sweep.dir))
+        where = str(self.config.hydra.sweep.dir)
+        folder = "hydra.sweep.dir=" + _quoted(where)
         grid = [[*job, folder] for batch in self.split_arguments(overrides, None) for job in batch]
         valid, refused = self._compose(grid)
-        failures = [(job, in_words(problem)[1]) for job, problem in refused]
+        composed = ((job, loader.load_sweep_config(self.config, job)) for job in valid)
+        sweep = plan(composed, refused, repeats=len(grid) - len(valid) - len(refused))
+        terminal = Terminal()
+        terminal.plan(sweep.rows(where), [])
+        failures = [(job, in_words(problem)[1]) for job, problem in sweep.refused]
         returns: list[JobReturn] = []
-        size = self.max_batch_size or max(len(valid), 1)
-        for start in range(0, len(valid), size):
-            returns += self.launcher.launch(valid[start : start + size], initial_job_idx=start)
+        if any(job.only_planned for job in sweep.jobs):
+            terminal.jobs(sweep.jobs)
+        else:
+            waiting = [job.launched for job in sweep.waiting]
+            size = self.max_batch_size or max(len(waiting), 1)
+            for start in range(0, len(waiting), size):
+                returns += self.launcher.launch(waiting[start : start + size], initial_job_idx=start)
+            terminal.summary(settings(sweep.jobs))
         for done in returns:
             if done.status != JobStatus.COMPLETED:
                 failures.append((list(done.overrides or []), in_words(done._return_value)[1]))

@@ -2,7 +2,9 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -11,7 +13,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from tl_run.sweep.summary import FEWEST, Setting, told
+
 if TYPE_CHECKING:
+    from tl_run.sweep.plan import Planned
     from tl_run.training import Record  # it brings torch, which telling a stored result does not need
 
 
@@ -49,6 +54,45 @@ class Terminal:
                 self.console.print(Text(f"{name:<11} {words}"))
         for note in notes:
             self.note(note)
+
+    def jobs(self, jobs: Sequence["Planned"]) -> None:
+        """A row for each job of a sweep: its state, and the folder that is its own."""
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("state", "folder"):
+            table.add_column(column, overflow="fold")
+        for job in jobs:
+            table.add_row(job.state, Text(str(job.folder)))
+        self._wide(table)
+
+    def summary(self, settings: Sequence[Setting]) -> None:
+        """A row for each setting of a sweep, and of the best by validation the test."""
+        for task, own in groupby(settings, lambda setting: setting.task):
+            rows = list(own)
+            table = Table(box=None, pad_edge=False, header_style="dim")
+            table.add_column(Text(task))
+            for column in ("runs", "validation", "trainable", "seconds"):
+                table.add_column(column, justify="right")
+            for row in rows:
+                trainable = row.results[0]["parameters"]["trainable"]
+                seconds = mean(result["seconds"]["total"] for result in row.results)
+                cells = (told(row.validation), f"{trainable:,}", f"{seconds:.1f}")
+                table.add_row(Text(row.words), str(len(row.results)), *cells)
+            self.console.print()
+            self._wide(table)
+            best = rows[0]
+            if best.test:
+                self.console.print(Text(f"best by validation: {best.words}; its test {best.metric} {told(best.test)}"))
+        counts = {len(row.results) for row in settings}
+        if max(counts, default=0) >= FEWEST:
+            self.note("± is half of the 95 % interval of the mean over runs (Student's t), where there are three or more")
+
+    def _wide(self, table: Table) -> None:
+        """In a file as wide as it is: nothing is cut."""
+        if self.console.is_terminal:
+            self.console.print(table)
+            return
+        needed = Measurement.get(self.console, self.console.options.update(max_width=1000), table).maximum
+        Console(file=self.console.file, width=needed, highlight=False).print(table)
 
     def note(self, words: str) -> None:
         """Something the user should know."""

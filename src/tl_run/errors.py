@@ -67,14 +67,18 @@ class JobsFailed(Failure):
     """Some jobs of a sweep failed; the others are done."""
 
     code = JOB_FAILED
+    shown = 4
 
     @classmethod
     def of(cls, total: int, failures: Sequence[tuple[Sequence[str], str]]) -> "JobsFailed":
-        """Every failed job with its reason, and the command that repeats it alone."""
-        lines = [f"{len(failures)} of {total} jobs failed, the others are done:"]
+        """Every reason with the jobs that failed for it, each as the command that repeats it alone."""
+        reasons: dict[str, list[str]] = {}
         for overrides, reason in failures:
-            alone = shlex.join(
-                override for override in overrides if not override.startswith(("plan=", "hydra.sweep.dir="))
-            )
-            lines += [f"  tl-run {alone}", *(f"      {line}" for line in reason.splitlines())]
+            typed = [o for o in overrides if not o.startswith(("plan=", "hydra.sweep.dir="))]
+            reasons.setdefault(reason, []).append(f"  tl-run {shlex.join(typed)}")
+        lines = [f"{len(failures)} of {total} jobs failed:"]
+        for reason, commands in reasons.items():
+            more = len(commands) - cls.shown
+            lines += [*commands[: cls.shown], *([f"  ... and {more} more"] if more > 0 else [])]
+            lines += [f"      {line}" for line in reason.splitlines()]
         return cls("\n".join(lines))

@@ -1,0 +1,82 @@
+"""What came of a sweep: a row for each setting, seeds folded, the best by validation, and of that one alone the test."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
+
+from tl_run.folder import RESULT
+from tl_run.sweep.plan import DONE, Planned, varied
+
+SEED = "seed"
+FEWEST = 3  # seeds of which an interval is told
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Runs that differ in their seed alone."""
+
+    words: str
+    results: list[dict[str, Any]]
+    higher_is_better: bool
+
+    @property
+    def task(self) -> str:
+        """What the task is called, and the metric."""
+        return f"{self.results[0]['task']}: {self.metric}"
+
+    @property
+    def metric(self) -> str:
+        """What chooses the best."""
+        return self.results[0]["metric"]["name"]
+
+    @property
+    def validation(self) -> list[float]:
+        """The score of each run."""
+        return [result["validation"][self.metric] for result in self.results]
+
+    @property
+    def test(self) -> list[float]:
+        """The same on test, where there is one."""
+        return [result["test"][self.metric] for result in self.results if result["test"]]
+
+    @property
+    def merit(self) -> float:
+        """Higher is better."""
+        return mean(self.validation) * (1 if self.higher_is_better else -1)
+
+
+def settings(jobs: Sequence[Planned]) -> list[Setting]:
+    """The jobs that are done, by setting; the best by validation first."""
+    done = [job for job in jobs if job.state == DONE]
+    keys = [key for key in varied(job.overrides for job in jobs) if key != SEED]
+    found: dict[str, list[Planned]] = {}
+    for job in done:
+        own = dict(override.lstrip("+~").partition("=")[::2] for override in job.overrides)
+        found.setdefault(" ".join(f"{key}={own[key]}" for key in keys if key in own), []).append(job)
+    made = [
+        Setting(words or "as typed", [_result(job) for job in own], own[0].higher_is_better)
+        for words, own in found.items()
+    ]
+    return sorted(made, key=lambda setting: (setting.task, -setting.merit))
+
+
+def _result(job: Planned) -> dict[str, Any]:
+    return json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
+
+
+def interval(scores: Sequence[float]) -> float | None:
+    """Half of the 95 % interval of the mean by Student's t; None for fewer than three scores."""
+    if len(scores) < FEWEST:
+        return None
+    from scipy.special import stdtrit  # half a second to import, and only for this
+
+    return float(stdtrit(len(scores) - 1, 0.975)) * stdev(scores) / math.sqrt(len(scores))
+
+
+def told(scores: Sequence[float]) -> str:
+    """`0.823 ± 0.012`, or without an interval where there are too few."""
+    half = interval(scores)
+    return f"{mean(scores):.4f}" + (f" ± {half:.4f}" if half is not None else "")
