@@ -201,7 +201,7 @@ def test_the_plan_trains_nothing_and_leaves_nothing(tl_run, capsys, tmp_path, be
     assert "peak lr head 0.001 (34)" in out
     assert "4 examples held out from train" in out
     assert tl_run("--plan", *arguments, "-m", "seed=0,1") == 0
-    assert capsys.readouterr().out.count("parameters (0.5%), freeze=trunk") == 2
+    assert "2 to run" in capsys.readouterr().out
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -209,7 +209,7 @@ def test_the_plan_trains_nothing_and_leaves_nothing(tl_run, capsys, tmp_path, be
 def test_multirun_may_stand_anywhere(tl_run, capsys, place):
     arguments = ["seed=0,1", "task.limit=20", "--plan"]
     assert tl_run(*arguments[:place], "-m", *arguments[place:]) == 0
-    assert capsys.readouterr().out.count("folder ") == 2
+    assert "2 to run" in capsys.readouterr().out
 
 
 def test_an_override_may_refer_to_another_option(tl_run, capsys):

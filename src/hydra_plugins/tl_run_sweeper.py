@@ -7,6 +7,7 @@ Hydra imports this file at every start, without putting it into sys.modules: no 
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
@@ -35,6 +36,8 @@ class GridSweeper(BasicSweeper):
         from tl_run.cli import in_words
         from tl_run.console import Terminal
         from tl_run.errors import JobsFailed
+        from tl_run.sweep import ledger
+        from tl_run.sweep.board import Board
         from tl_run.sweep.plan import plan
         from tl_run.sweep.summary import settings
 
@@ -58,9 +61,12 @@ class GridSweeper(BasicSweeper):
             terminal.jobs(sweep.jobs)
         else:
             waiting = [job.launched for job in sweep.waiting]
+            if waiting:
+                ledger.note(Path(where), ledger.BEGUN, arguments)
             size = self.max_batch_size or max(len(waiting), 1)
-            for start in range(0, len(waiting), size):
-                returns += self.launcher.launch(waiting[start : start + size], initial_job_idx=start)
+            with Board(terminal.console, Path(where), sweep.jobs):
+                for start in range(0, len(waiting), size):
+                    returns += self.launcher.launch(waiting[start : start + size], initial_job_idx=start)
             terminal.summary(settings(sweep.jobs))
         for done in returns:
             if done.status != JobStatus.COMPLETED:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tl_run import errors
 from tl_run.config import check, messages
+from tl_run.folder import LOG
 from tl_run.secrets import mask, scrub
 
 
@@ -62,7 +63,7 @@ def say(kind: str, words: str) -> None:
 
 def _log(problem: Exception) -> Path:
     folder = getattr(problem, "run_folder", None)  # a start that wrote nothing has left none
-    path = Path(folder if folder and folder.is_dir() else tempfile.gettempdir()) / "tl-run.log"
+    path = Path(folder if folder and folder.is_dir() else tempfile.gettempdir()) / LOG
     command, trace = " ".join(mask(sys.argv)), scrub("".join(traceback.format_exception(problem)))
     text = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {command}\n{trace}\n"
     if os.environ.get("TL_DEBUG"):

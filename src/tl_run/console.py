@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -26,19 +26,15 @@ LARGEST_SHOWN = 10  # classes up to which tables are printed
 class Terminal:
     """Prints to stdout; a live line while training when that is a terminal, plain lines otherwise.
 
-    In a sweep a job shows validation only: who looks at eight test scores has begun to choose by them.
+    In a sweep a job prints to a file, and validation only: who looks at eight test scores has begun to choose by them.
     """
 
-    def __init__(self, in_sweep: bool = False) -> None:
-        self.in_sweep = in_sweep
-        self.console = Console(highlight=False, soft_wrap=True)
+    def __init__(self, file: TextIO | None = None) -> None:
+        self.in_sweep = file is not None
+        self.console = Console(highlight=False, soft_wrap=True, file=file)
         self._progress: Progress | None = None
         self._task: Any = None
         self._best: float | None = None
-
-    def job(self, overrides: list[str]) -> None:
-        """The head line of a job of a sweep."""
-        self.console.print(Text(f"== {' '.join(overrides)}", style="bold"))
 
     def plan(self, rows: list[tuple[str, str]], notes: list[str]) -> None:
         """The run in a few rows, then whatever was decided for the user."""
@@ -84,7 +80,9 @@ class Terminal:
                 self.console.print(Text(f"best by validation: {best.words}; its test {best.metric} {told(best.test)}"))
         counts = {len(row.results) for row in settings}
         if max(counts, default=0) >= FEWEST:
-            self.note("± is half of the 95 % interval of the mean over runs (Student's t), where there are three or more")
+            self.note(
+                "± is half of the 95 % interval of the mean over runs (Student's t), where there are three or more"
+            )
 
     def _wide(self, table: Table) -> None:
         """In a file as wide as it is: nothing is cut."""

@@ -16,6 +16,8 @@ from tl_run.identity import essence
 from tl_run.lock import Lock
 
 ENVIRONMENT, RESULT, CONFIG, OVERRIDES = "environment.json", "result.json", "config.yaml", "overrides.yaml"
+TERMINAL, LOG = "terminal.log", "tl-run.log"
+"""What a job of a sweep would have printed; where the traceback of a fault goes."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def enter(path: Path, *, fresh: bool, config: dict[str, Any], identity: str) -> 
 
 def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
     if not (path / ENVIRONMENT).is_file():
-        there = {p.name for p in path.iterdir() if not p.name.startswith(".")} - {"tl-run.log"}
+        there = {p.name for p in path.iterdir() if not p.name.startswith(".")} - {TERMINAL, LOG}
         # A start that died before environment.json leaves the files before it: overrides.yaml, then config.yaml.
         if strange := there - ({OVERRIDES, CONFIG} if OVERRIDES in there else set()):
             raise BadCheckpoint(
@@ -115,6 +117,21 @@ def drop_if_empty(path: Path) -> None:
             if folder == here or (folder != path.absolute() and here not in folder.parents):
                 return
             folder.rmdir()
+
+
+def job_folder(sweep: Path, overrides: Sequence[str], identity: str) -> Path:
+    """Where a job of a sweep has its folder: the one that holds this very run, also if it was typed otherwise."""
+    for path in sorted(sweep.glob(f"*{identity[:8]}")):
+        if _identity(path) == identity:
+            return path
+    return sweep / job_name(overrides, identity)
+
+
+def _identity(path: Path) -> str | None:
+    try:
+        return json.loads((path / ENVIRONMENT).read_bytes())["identity"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def job_name(overrides: Sequence[str], identity: str) -> str:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from tl_run.config import check
 from tl_run.errors import BadOption
-from tl_run.folder import ENVIRONMENT, RESULT, job_name
+from tl_run.folder import ENVIRONMENT, RESULT, job_folder
 from tl_run.prepare import prepare
 
 DONE, BEGUN, NEW = "done", "begun", "new"
@@ -30,6 +30,7 @@ class Planned:
     weights: tuple[str, ...]
     """Checksums of what it starts from."""
     frozen: bool
+    metric: str
     higher_is_better: bool
     only_planned: bool
     """Whether plan=true was typed."""
@@ -69,7 +70,9 @@ class Plan:
         alike = [n for n in Counter(job.weights for job in self.jobs if job.frozen).values() if n > 1]
         if alike:
             whom = ", ".join(f"{n} jobs" for n in alike)
-            rows.append(("shared", f"{whom} keep part of the same weights: what that gives for a text is computed once"))
+            rows.append(
+                ("shared", f"{whom} keep part of the same weights: what that gives for a text is computed once")
+            )
         return rows
 
 
@@ -110,10 +113,11 @@ def _look(launched: list[str], config: DictConfig) -> Planned:
     return Planned(
         launched=launched,
         overrides=overrides,
-        folder=Path(hydra.sweep.dir) / job_name(overrides, ready.identity),
+        folder=job_folder(Path(hydra.sweep.dir), overrides, ready.identity),
         identity=ready.identity,
         weights=tuple(ready.weights.values()),
         frozen=ready.options.freeze.name != "none",
+        metric=ready.task.metric,
         higher_is_better=ready.task.higher_is_better,
         only_planned=ready.options.plan,
     )
@@ -121,12 +125,13 @@ def _look(launched: list[str], config: DictConfig) -> Planned:
 
 def varied(overrides: Iterable[Sequence[str]]) -> dict[str, list[str]]:
     """Options that are not the same in all jobs, with their values in the order in which they come."""
-    jobs = [dict(_parts(override) for override in each) for each in overrides]
+    jobs = [dict(parts(override) for override in each) for each in overrides]
     keys = dict.fromkeys(key for job in jobs for key in job)
     values = {key: [*dict.fromkeys(job[key] for job in jobs if key in job)] for key in keys}
     return {key: own for key, own in values.items() if len(own) > 1 or any(key not in job for job in jobs)}
 
 
-def _parts(override: str) -> tuple[str, str]:
+def parts(override: str) -> tuple[str, str]:
+    """Option and value."""
     key, _, value = override.lstrip("+~").partition("=")
     return key, value

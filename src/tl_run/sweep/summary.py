@@ -1,4 +1,4 @@
-"""What came of a sweep: a row for each setting, seeds folded, the best by validation, and of that one alone the test."""
+"""What came of a sweep: a row for each setting, seeds folded, the best by validation; of that alone the test."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from tl_run.folder import RESULT
-from tl_run.sweep.plan import DONE, Planned, varied
+from tl_run.sweep.plan import DONE, Planned, parts, varied
 
 SEED = "seed"
 FEWEST = 3  # seeds of which an interval is told
@@ -54,7 +54,7 @@ def settings(jobs: Sequence[Planned]) -> list[Setting]:
     keys = [key for key in varied(job.overrides for job in jobs) if key != SEED]
     found: dict[str, list[Planned]] = {}
     for job in done:
-        own = dict(override.lstrip("+~").partition("=")[::2] for override in job.overrides)
+        own = dict(parts(override) for override in job.overrides)
         found.setdefault(" ".join(f"{key}={own[key]}" for key in keys if key in own), []).append(job)
     made = [
         Setting(words or "as typed", [_result(job) for job in own], own[0].higher_is_better)

@@ -85,6 +85,12 @@ class Sweep:
 
     name: str
     """The sweep's folder under outputs/sweeps."""
+    fail_fast: bool
+    """Whether no other job begins once one has failed."""
+    retries: Whole
+    """How often a job that failed is tried again, unless its options or data are at fault."""
+    timeout: Positive | None
+    """Seconds for a job; then it stops with a checkpoint, and counts as failed."""
 
 
 @dataclass(frozen=True)

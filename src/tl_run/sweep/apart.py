@@ -1,0 +1,121 @@
+"""A job in a process of its own: what kills it costs the others nothing.
+
+The processes are forked from a server that has imported torch and what else a run needs, and has done nothing with it:
+a start costs milliseconds instead of the imports' seconds. Forking the process of the sweep itself would not be sound
+once torch has threads.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tl_run.errors import MACHINE, Failure, Interrupted
+from tl_run.signals import Signals
+
+START = "forkserver"
+PRELOADED = ["tl_run.run", "sklearn.metrics", "torch.utils.tensorboard", "transformers.generation.utils"]
+GRACE = 60  # seconds from being asked to stop, at the next step with a checkpoint, to being stopped
+DONE, FAILED, STOPPED = "done", "failed", "stopped"
+
+
+class JobFailed(Failure):
+    """A job that failed in its own process."""
+
+    def __init__(self, words: str, code: int) -> None:
+        super().__init__(words)
+        self.code = code
+
+
+def apart(work: Callable[..., Any], *arguments: Any, limit: float | None = None) -> Any:
+    """What `work` returns, called in a new process for at most `limit` seconds; all of it must be picklable.
+
+    Raises: JobFailed with the failure's own words, or when the process dies; Interrupted when it was asked to stop.
+    """
+    context = multiprocessing.get_context(START)
+    if START == "forkserver":
+        context.set_forkserver_preload(PRELOADED)
+    ours, theirs = context.Pipe(duplex=False)
+    process: Any = getattr(context, "Process")(  # noqa: B009  # each kind of context has its own class
+        target=_child, args=(theirs, dict(os.environ), os.getcwd(), work, arguments)
+    )
+    late, answer = False, None
+    with Signals() as signals:
+        signals.training = True  # a signal is the child's to heed, at its next step
+        process.start()
+        theirs.close()
+        try:
+            late = _wait(process, ours, signals, limit)
+            with contextlib.suppress(EOFError):
+                answer = ours.recv() if ours.poll() else None
+        finally:
+            if process.is_alive() and answer is None:
+                process.kill()
+            process.join()
+    if signals.asked:
+        raise Interrupted(answer[1] if answer and answer[0] == STOPPED else signals.asked)
+    if late:
+        raise JobFailed(f"stopped after sweep.timeout={limit:g} seconds; the same command goes on with it", MACHINE)
+    if answer is None:
+        raise JobFailed(_death(process.exitcode), MACHINE)
+    what, value, *code = answer
+    if what == DONE:
+        return value
+    raise JobFailed(value, *code)
+
+
+def _wait(process: Any, pipe: Connection, signals: Signals, limit: float | None) -> bool:
+    """Until there is an answer or the process is dead; whether it took too long. A signal is passed on once."""
+    began, asked, late = time.monotonic(), None, False
+    while not pipe.poll(0.1) and process.is_alive():
+        now = time.monotonic()
+        late = late or (limit is not None and now - began > limit)
+        if asked is None and (signals.asked or late):
+            asked = now
+            os.kill(process.pid, signal.Signals[signals.asked or "SIGTERM"])
+        elif asked is not None and now - asked > GRACE:
+            process.kill()
+    return late
+
+
+def _death(code: int) -> str:
+    if code < 0:
+        name = signal.Signals(-code).name
+        why = ": perhaps by the system, for want of memory" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{why}; the same command goes on with it"
+    return f"its process ended itself with exit code {code}"
+
+
+def _child(
+    pipe: Connection, environment: dict[str, str], folder: str, work: Callable[..., Any], arguments: Any
+) -> None:
+    os.setpgrp()  # Ctrl-C in the terminal is for the sweep, which passes it on
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    threading.Thread(target=_follow, daemon=True).start()
+    from tl_run.cli import in_words
+
+    try:
+        answer: tuple[Any, ...] = (DONE, work(*arguments))
+    except Interrupted as stop:
+        answer = (STOPPED, str(stop))
+    except KeyboardInterrupt:
+        answer = (STOPPED, "SIGINT")
+    except Exception as problem:
+        code, words = in_words(problem)
+        answer = (FAILED, words, code)
+    pipe.send(answer)
+
+
+def _follow() -> None:
+    """Where the sweep's process dies, a job stops too, with a checkpoint."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

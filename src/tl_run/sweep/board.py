@@ -1,0 +1,99 @@
+"""What a person sees of a sweep that runs: a live table in a terminal, a line for each job that ends otherwise."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from tl_run.sweep.ledger import DONE, FAILED, INTERRUPTED, RUNNING, Reader
+from tl_run.sweep.plan import Planned, parts, varied
+
+WAITING = "waiting"
+ORDER = (RUNNING, FAILED, INTERRUPTED, DONE, WAITING)
+EVERY = 0.5  # seconds between two looks
+
+
+class Board:
+    """`with Board(...)`: follows the ledger while the jobs run, in whichever processes they do."""
+
+    def __init__(self, console: Console, sweep: Path, jobs: Sequence[Planned]) -> None:
+        keys = varied(job.overrides for job in jobs)
+        self.console, self.jobs = console, {tuple(job.overrides): job for job in jobs}
+        self.names = {own: " ".join(o for o in own if parts(o)[0] in keys) or "as typed" for own in self.jobs}
+        self.states = {own: DONE if job.state == DONE else WAITING for own, job in self.jobs.items()}
+        self.words: dict[tuple[str, ...], str] = {}
+        self.since: dict[tuple[str, ...], float] = {}
+        self._reader = Reader(sweep)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._live = Live(console=console, get_renderable=self._table, refresh_per_second=2, transient=True)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._live.start()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        if self.console.is_terminal:
+            self._live.stop()
+
+    def _follow(self) -> None:
+        while not self._over.wait(EVERY):
+            self._look()
+        self._look()
+
+    def _look(self) -> None:
+        for row in self._reader.new():
+            own, state = tuple(row["overrides"]), row["state"]
+            if own not in self.jobs:  # of another command in the same folder
+                continue
+            self.states[own] = state
+            if state == RUNNING:
+                self.since[own] = time.monotonic()
+                continue
+            score = row.get("value")
+            self.words[own] = row.get("reason", "").partition("\n")[0] or (f"{score:.4f}" if score is not None else "")
+            if not self.console.is_terminal:
+                counts = Counter(self.states.values())
+                ended = len(self.jobs) - counts[WAITING] - counts[RUNNING]
+                line = f"[{ended}/{len(self.jobs)}] {state:<7} {self.words[own]}  {self.names[own]}"
+                self.console.print(Text(line))
+
+    def _table(self) -> Group:
+        """The running first, then what failed, is done and waits, as much as the window holds."""
+        counts = Counter(self.states.values())
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in ("job", "state", "score", "seconds"):
+            table.add_column(column, no_wrap=True, overflow="ellipsis")
+        rows = sorted(self.jobs, key=lambda own: ORDER.index(self.states[own]))
+        for own in rows[: max(self.console.height - 4, 3)]:
+            state, seconds = self.states[own], ""
+            if state == RUNNING:
+                seconds = f"{time.monotonic() - self.since.get(own, time.monotonic()):.0f}"
+            words = _so_far(self.jobs[own]) if state == RUNNING else self.words.get(own, "")
+            table.add_row(Text(self.names[own]), state, Text(words), seconds)
+        total = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
+        return Group(Text(f"{len(self.jobs)} jobs: {total}", style="bold"), table)
+
+
+def _so_far(job: Planned) -> str:
+    """The last score on validation, and where training is."""
+    try:
+        lines = (job.folder / "metrics.jsonl").read_bytes().splitlines()
+        records = [json.loads(line) for line in lines[-50:]]
+    except (OSError, ValueError):
+        return ""
+    scores = [r[job.metric] for r in records if r["kind"] == "validation" and job.metric in r]
+    where = f"step {records[-1]['step']}" if records else ""
+    return f"{scores[-1]:.4f}  {where}" if scores else where
