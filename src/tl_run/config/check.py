@@ -172,6 +172,12 @@ def _check_shape(model: Model) -> None:
 def _check_similarity(task: Similarity, model: Model) -> None:
     """The loss fits the columns, and what a vector alone has no use for is not given."""
     loss = f"task.loss={task.loss}"
+    if task.text_pair is None:
+        _check_texts_alone(task)
+    if task.clusters is not None and task.label is not None:
+        raise BadOption("task.clusters and task.label exclude each other: clusters are found without, type label=null")
+    if task.metric == "nmi" and task.clusters is None:
+        raise BadOption("task.metric=nmi compares clusters with labels: type task.clusters=<column>")
     if task.negative is not None and task.label is not None:
         raise BadOption("task.negative and task.label exclude each other: triplets have no label, type task.label=null")
     if task.loss.startswith("triplet") and task.negative is None:
@@ -189,6 +195,20 @@ def _check_similarity(task: Similarity, model: Model) -> None:
         )
     if model.dropout is not None:
         raise BadOption(f"model.dropout={model.dropout:g} does nothing with task={task.name}: its vectors have no head")
+
+
+def _check_texts_alone(task: Similarity) -> None:
+    """A text that belongs to itself has neither a label nor a loss but one."""
+    if task.label is not None or task.negative is not None or task.loss not in ("auto", "in_batch"):
+        raise BadOption(
+            "task.text_pair=null: texts alone have the loss in_batch, and no label: type task.label=null, or "
+            "task.text_pair=<column>"
+        )
+    if task.clusters is None:
+        raise BadOption(
+            "task.text_pair=null: texts alone are judged by their clusters: type task.clusters=<column of labels>, "
+            "which training does not see"
+        )
 
 
 def _check_labels(task: Classification) -> None:
