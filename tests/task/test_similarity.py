@@ -183,7 +183,7 @@ def test_clusters_are_found_whatever_they_are_called():
     assert (clusters(vectors, 4) == found).all()
     made = kind(*TEXTS)
     made.form = "texts"
-    examples = [Example(str(i), ("a", "a"), 1.0, "news sport law art".split()[g]) for i, g in enumerate(gold)]
+    examples = [Example(str(i), ("a", "a"), 1.0, ["news", "sport", "law", "art"][g]) for i, g in enumerate(gold)]
     encoded = Tuples(Encoded(*[np.zeros(0)] * 4), np.zeros((60, 2), int), [], np.zeros((60, 2), int), examples)
     sides = [*np.stack([vectors, vectors], 1).astype(np.float32)]
     assert made.metrics(made.gather(sides, encoded), encoded) == {"nmi": pytest.approx(1)}
