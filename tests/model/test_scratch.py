@@ -73,7 +73,7 @@ def test_neither_padding_nor_neighbours_change_a_state(shape):
 def test_attention_is_the_formula():
     torch.manual_seed(0)
     layer = layers.SelfAttention(
-        SimpleNamespace(hidden_size=12, num_attention_heads=3, intermediate_size=8, hidden_dropout_prob=0)
+        SimpleNamespace(hidden_size=12, num_attention_heads=3, intermediate_size=8, hidden_dropout_prob=0, causal=False)
     )
     states, mask = torch.randn(2, 5, 12), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
     found = layer.attend(states, mask).detach().double().numpy()
@@ -123,7 +123,9 @@ def test_a_recurrent_text_is_its_last_valid_state(cell, bidirectional):
 
 def test_a_separable_convolution_is_a_plain_one_of_products_and_says_what_it_saves():
     torch.manual_seed(0)
-    config = SimpleNamespace(hidden_size=6, kernel_size=3, num_hidden_layers=1, hidden_dropout_prob=0.0)
+    config = SimpleNamespace(
+        hidden_size=6, kernel_size=3, num_hidden_layers=1, hidden_dropout_prob=0.0, causal=False
+    )
     layer, states = layers.SeparableConvolution(config), torch.randn(2, 5, 6)
     plain = nn.Conv1d(6, 6, 3, padding=1)
     with torch.no_grad():

@@ -4,8 +4,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.modeling_outputs import MaskedLMOutput, SequenceClassifierOutput, TokenClassifierOutput
+from transformers.generation import GenerationMixin
+from transformers.modeling_outputs import (
+    CausalLMOutput,
+    MaskedLMOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
+from tl_run.errors import BadOption
 from tl_run.model.scratch.trunk import ScratchBase, ScratchConfig, ScratchModel
 
 
@@ -69,3 +76,50 @@ class ScratchForMaskedLM(ScratchBase):
         """Inputs (batch, tokens) to logits (batch, tokens, vocabulary)."""
         states = self.trunk(input_ids=input_ids, attention_mask=attention_mask, **others).last_hidden_state
         return MaskedLMOutput(logits=self.decoder(self.transform_norm(nn.functional.gelu(self.transform(states)))))
+
+
+class ScratchForCausalLM(ScratchBase, GenerationMixin):
+    """For each token what comes next, by the embeddings of the vocabulary; its trunk reads from left to right.
+
+    It generates without a cache: every step reads the whole text again.
+    """
+
+    _tied_weights_keys = {"decoder.weight": "trunk.embeddings.weight"}  # noqa: RUF012
+
+    def __init__(self, config: ScratchConfig) -> None:
+        """Makes the config causal. Raises: BadOption when its layers read from right to left too."""
+        if config.kind == "rnn" and config.bidirectional:
+            raise BadOption("model.bidirectional=true reads what comes next: type false, or task.objective=masked")
+        config.causal = True
+        super().__init__(config)
+        self.trunk = ScratchModel(config)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Linear:
+        return self.decoder
+
+    def prepare_inputs_for_generation(  # type: ignore[override]
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **_: Any
+    ) -> dict[str, Any]:
+        """The whole text in every step."""
+        return {"input_ids": input_ids, "attention_mask": attention_mask}
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **others: Any
+    ) -> CausalLMOutput:
+        """Inputs (batch, tokens) to logits (batch, tokens, vocabulary); padding may stand before texts, as `generate`
+        has it."""
+        places = None if attention_mask is None or attention_mask[:, 0].all() else _behind(attention_mask)
+        if places is not None:
+            input_ids, attention_mask = (x.gather(1, places) for x in (input_ids, attention_mask))
+        states = self.trunk(input_ids=input_ids, attention_mask=attention_mask, **others).last_hidden_state
+        if places is not None:
+            states = states.gather(1, places.argsort(1)[..., None].expand_as(states))
+        return CausalLMOutput(logits=self.decoder(states))
+
+
+def _behind(mask: torch.Tensor) -> torch.Tensor:
+    """For each place the one from which it comes when padding that stands before a text is put behind it."""
+    tokens = mask.shape[1]
+    return (torch.arange(tokens, device=mask.device) + mask.long().argmax(1, keepdim=True)) % tokens
