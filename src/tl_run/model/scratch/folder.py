@@ -16,6 +16,7 @@ HEADS = (  # those of heads.py
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
 )
+MODEL_TYPE = "tl_run_scratch"
 FORMAT = 1  # raise when the same options and texts would give another folder
 
 
@@ -35,7 +36,7 @@ def made(options: Any, texts: Sequence[str], max_length: int, *, causal: bool = 
         files = vocabulary.build(options.tokenizer, texts, options.vocabulary, max_length, causal=causal)
         size = len(json.loads(files["tokenizer.json"])["model"]["vocab"])
         config = {
-            "model_type": "tl_run_scratch",
+            "model_type": MODEL_TYPE,
             "kind": options.kind,
             "vocab_size": size,
             "hidden_size": options.hidden,

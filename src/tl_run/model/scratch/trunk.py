@@ -7,13 +7,14 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
+from tl_run.model.scratch.folder import MODEL_TYPE
 from tl_run.model.scratch.layers import LAYERS
 
 
 class ScratchConfig(PretrainedConfig):
     """What config.json says of a model; `kind` names its layers, which read what is theirs of the rest."""
 
-    model_type = "tl_run_scratch"
+    model_type = MODEL_TYPE
 
     def __init__(
         self,
