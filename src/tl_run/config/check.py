@@ -13,6 +13,7 @@ from tl_run.config.options import (
     FreezePhase,
     FreezeSchedule,
     Images,
+    LanguageModel,
     Lora,
     Model,
     QuestionAnswering,
@@ -83,6 +84,8 @@ def check(config: dict[str, Any]) -> Run:
             f"training.micro_batch_size={micro}: the loss in_batch compares every pair of a batch with all others, so "
             "it cannot be cut: type training.micro_batch_size=auto; if memory runs out, a smaller training.batch_size"
         )
+    if isinstance(task, LanguageModel):
+        _check_language_model(task)
     if isinstance(task, Similarity):
         _check_similarity(task, run.model)
     if isinstance(run.freeze, FreezePattern):
@@ -167,6 +170,18 @@ def _check_shape(model: Model) -> None:
         raise BadOption(f"model.hidden={model.hidden}: model.bidirectional=true halves it, so type an even number")
     if isinstance(model, SeparableCnn) and model.kernel % 2 == 0:
         raise BadOption(f"model.kernel={model.kernel}: a kernel has a middle, so type an odd number")
+
+
+def _check_language_model(task: LanguageModel) -> None:
+    causal, pairs = task.objective == "causal", task.next_sentence
+    if causal and pairs:
+        raise BadOption("task.next_sentence=true goes with hidden tokens: type task.objective=masked")
+    if pairs and task.max_length < 5:
+        raise BadOption(f"task.max_length={task.max_length}: two segments and what marks them take 5 tokens or more")
+    if task.metric == "bits_per_character" and not causal:
+        raise BadOption("task.metric=bits_per_character is counted with task.objective=causal: type perplexity")
+    if task.metric == "sentence_accuracy" and not pairs:
+        raise BadOption("task.metric=sentence_accuracy is counted of pairs: type task.next_sentence=true")
 
 
 def _check_similarity(task: Similarity, model: Model) -> None:

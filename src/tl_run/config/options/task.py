@@ -133,8 +133,11 @@ class LanguageModel(AnyTask):
     """Part of the tokens that is hidden, when masked."""
     whole_words: bool
     """Hide whole words, when masked: all pieces of one together."""
-    metric: Literal["auto", "perplexity", "accuracy", "bits_per_character"]
-    """Chooses the best model; auto: perplexity."""
+    next_sentence: bool
+    """When masked, read pairs of segments, and learn too whether the second follows the first in its document, as every
+    other one does, or is drawn from another (arXiv:1810.04805, section 3.1)."""
+    metric: Literal["auto", "perplexity", "accuracy", "bits_per_character", "sentence_accuracy"]
+    """Chooses the best model; auto: perplexity. bits_per_character: causal only; sentence_accuracy: of pairs."""
 
 
 @dataclass(frozen=True)

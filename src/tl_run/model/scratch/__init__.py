@@ -8,6 +8,7 @@ def register() -> None:
         AutoModel,
         AutoModelForCausalLM,
         AutoModelForMaskedLM,
+        AutoModelForPreTraining,
         AutoModelForSequenceClassification,
         AutoModelForTokenClassification,
     )
@@ -19,5 +20,6 @@ def register() -> None:
     AutoModel.register(ScratchConfig, ScratchModel, exist_ok=True)
     AutoModelForCausalLM.register(ScratchConfig, heads.ScratchForCausalLM, exist_ok=True)
     AutoModelForMaskedLM.register(ScratchConfig, heads.ScratchForMaskedLM, exist_ok=True)
+    AutoModelForPreTraining.register(ScratchConfig, heads.ScratchForPreTraining, exist_ok=True)
     AutoModelForSequenceClassification.register(ScratchConfig, heads.ScratchForSequenceClassification, exist_ok=True)
     AutoModelForTokenClassification.register(ScratchConfig, heads.ScratchForTokenClassification, exist_ok=True)

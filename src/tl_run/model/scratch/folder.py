@@ -13,6 +13,7 @@ from tl_run.model.scratch import vocabulary
 HEADS = (  # those of heads.py
     "AutoModelForCausalLM",
     "AutoModelForMaskedLM",
+    "AutoModelForPreTraining",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
 )

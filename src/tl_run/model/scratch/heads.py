@@ -12,6 +12,8 @@ from transformers.modeling_outputs import (
     TokenClassifierOutput,
 )
 
+from transformers.models.bert.modeling_bert import BertForPreTrainingOutput
+
 from tl_run.errors import BadOption
 from tl_run.model.scratch.trunk import ScratchBase, ScratchConfig, ScratchModel
 
@@ -75,7 +77,31 @@ class ScratchForMaskedLM(ScratchBase):
     ) -> MaskedLMOutput:
         """Inputs (batch, tokens) to logits (batch, tokens, vocabulary)."""
         states = self.trunk(input_ids=input_ids, attention_mask=attention_mask, **others).last_hidden_state
-        return MaskedLMOutput(logits=self.decoder(self.transform_norm(nn.functional.gelu(self.transform(states)))))
+        return MaskedLMOutput(logits=self.words(states))
+
+    def words(self, states: torch.Tensor) -> torch.Tensor:
+        """States (batch, tokens, hidden) to logits (batch, tokens, vocabulary)."""
+        return self.decoder(self.transform_norm(nn.functional.gelu(self.transform(states))))
+
+
+class ScratchForPreTraining(ScratchForMaskedLM):
+    """As for masked tokens, and on the vector of a pair whether its second segment follows the first, as in BERT."""
+
+    def __init__(self, config: ScratchConfig) -> None:
+        super().__init__(config)
+        self.seq_relationship = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    def forward(  # type: ignore[override]
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **others: Any
+    ) -> BertForPreTrainingOutput:
+        """Inputs (batch, tokens) to logits (batch, tokens, vocabulary), and (batch, 2): follows, or does not."""
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        states = self.trunk(input_ids=input_ids, attention_mask=mask, **others).last_hidden_state
+        return BertForPreTrainingOutput(
+            prediction_logits=self.words(states),
+            seq_relationship_logits=self.seq_relationship(self.trunk.pooled(states, mask)),
+        )
 
 
 class ScratchForCausalLM(ScratchBase, GenerationMixin):
