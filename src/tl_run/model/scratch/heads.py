@@ -11,7 +11,6 @@ from transformers.modeling_outputs import (
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
-
 from transformers.models.bert.modeling_bert import BertForPreTrainingOutput
 
 from tl_run.errors import BadOption
