@@ -35,8 +35,8 @@ class Segments(Blocks):
             columns["token_type_ids"] = found["types"]
         numbers, words = np.arange(len(offsets) - 1), Ragged(offsets, found["words"])
         names = [f"pair {number}" for number in numbers]
-        more = {"changing": changing, "starts": found["starts"], "second": found["second"]}
-        return cls(offsets, columns, names, numbers, words, examples, **more)
+        starts, second = found["starts"], found["second"]
+        return cls(offsets, columns, names, numbers, words, examples, changing=changing, starts=starts, second=second)
 
     @cached_property
     def owner(self) -> np.ndarray:

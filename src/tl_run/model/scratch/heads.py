@@ -135,10 +135,11 @@ class ScratchForCausalLM(ScratchBase, GenerationMixin):
     ) -> CausalLMOutput:
         """Inputs (batch, tokens) to logits (batch, tokens, vocabulary); padding may stand before texts, as `generate`
         has it."""
-        places = None if attention_mask is None or attention_mask[:, 0].all() else _behind(attention_mask)
+        mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        places = None if mask[:, 0].all() else _behind(mask)
         if places is not None:
-            input_ids, attention_mask = (x.gather(1, places) for x in (input_ids, attention_mask))
-        states = self.trunk(input_ids=input_ids, attention_mask=attention_mask, **others).last_hidden_state
+            input_ids, mask = input_ids.gather(1, places), mask.gather(1, places)
+        states = self.trunk(input_ids=input_ids, attention_mask=mask, **others).last_hidden_state
         if places is not None:
             states = states.gather(1, places.argsort(1)[..., None].expand_as(states))
         return CausalLMOutput(logits=self.decoder(states))
