@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.generation import GenerationMixin
+from transformers.generation.utils import GenerationMixin
 from transformers.modeling_outputs import (
     CausalLMOutput,
     MaskedLMOutput,
