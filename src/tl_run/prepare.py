@@ -56,7 +56,8 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     )
     if isinstance(options.model, Scratch):
         assert options.task.max_length is not None  # there is no head for pictures
-        model_folder = scratch.made(options.model, kind.corpus(made.train), options.task.max_length)
+        causal = kind.auto_class == "AutoModelForCausalLM"
+        model_folder = scratch.made(options.model, kind.corpus(made.train), options.task.max_length, causal=causal)
     assert model_folder is not None
     contents = {split: kind.content(rows, examples[split]) for split, rows in tables.items()}
     data, weights = identity.of_tables(contents), identity.of_model(model_folder)

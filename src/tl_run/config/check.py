@@ -13,6 +13,7 @@ from tl_run.config.options import (
     FreezePhase,
     FreezeSchedule,
     Images,
+    LanguageModel,
     Lora,
     Model,
     QuestionAnswering,
@@ -83,6 +84,8 @@ def check(config: dict[str, Any]) -> Run:
             f"training.micro_batch_size={micro}: the loss in_batch compares every pair of a batch with all others, so "
             "it cannot be cut: type training.micro_batch_size=auto; if memory runs out, a smaller training.batch_size"
         )
+    if isinstance(task, LanguageModel):
+        _check_language_model(task)
     if isinstance(task, Similarity):
         _check_similarity(task, run.model)
     if isinstance(run.freeze, FreezePattern):
@@ -175,9 +178,27 @@ def _check_shape(model: Model) -> None:
         raise BadOption(f"model.kernel={model.kernel}: a kernel has a middle, so type an odd number")
 
 
+def _check_language_model(task: LanguageModel) -> None:
+    causal, pairs = task.objective == "causal", task.next_sentence
+    if causal and pairs:
+        raise BadOption("task.next_sentence=true goes with hidden tokens: type task.objective=masked")
+    if pairs and task.max_length < 5:
+        raise BadOption(f"task.max_length={task.max_length}: two segments and what marks them take 5 tokens or more")
+    if task.metric == "bits_per_character" and not causal:
+        raise BadOption("task.metric=bits_per_character is counted with task.objective=causal: type perplexity")
+    if task.metric == "sentence_accuracy" and not pairs:
+        raise BadOption("task.metric=sentence_accuracy is counted of pairs: type task.next_sentence=true")
+
+
 def _check_similarity(task: Similarity, model: Model) -> None:
     """The loss fits the columns, and what a vector alone has no use for is not given."""
     loss = f"task.loss={task.loss}"
+    if task.text_pair is None:
+        _check_texts_alone(task)
+    if task.clusters is not None and task.label is not None:
+        raise BadOption("task.clusters and task.label exclude each other: clusters are found without, type label=null")
+    if task.metric == "nmi" and task.clusters is None:
+        raise BadOption("task.metric=nmi compares clusters with labels: type task.clusters=<column>")
     if task.negative is not None and task.label is not None:
         raise BadOption("task.negative and task.label exclude each other: triplets have no label, type task.label=null")
     if task.loss.startswith("triplet") and task.negative is None:
@@ -195,6 +216,20 @@ def _check_similarity(task: Similarity, model: Model) -> None:
         )
     if model.dropout is not None:
         raise BadOption(f"model.dropout={model.dropout:g} does nothing with task={task.name}: its vectors have no head")
+
+
+def _check_texts_alone(task: Similarity) -> None:
+    """A text that belongs to itself has neither a label nor a loss but one."""
+    if task.label is not None or task.negative is not None or task.loss not in ("auto", "in_batch"):
+        raise BadOption(
+            "task.text_pair=null: texts alone have the loss in_batch, and no label: type task.label=null, or "
+            "task.text_pair=<column>"
+        )
+    if task.clusters is None:
+        raise BadOption(
+            "task.text_pair=null: texts alone are judged by their clusters: type task.clusters=<column of labels>, "
+            "which training does not see"
+        )
 
 
 def _check_labels(task: Classification) -> None:

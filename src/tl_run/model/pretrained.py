@@ -19,6 +19,7 @@ from tl_run.errors import BadInput, BadOption
 from tl_run.model import heads, scratch, sentences
 from tl_run.model.design import DESIGN, STOCK, TOWERS, Design, settle
 from tl_run.model.folder import FILES
+from tl_run.model.scratch.folder import MODEL_TYPE
 from tl_run.model.scratch.trunk import ScratchModel
 from tl_run.model.start import Start, tensors
 
@@ -28,6 +29,7 @@ AUTO_CLASSES = (  # of the kinds of task
     "AutoModelForCausalLM",
     "AutoModelForImageClassification",
     "AutoModelForMaskedLM",
+    "AutoModelForPreTraining",
     "AutoModelForQuestionAnswering",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
@@ -37,7 +39,11 @@ AUTO_CLASSES = (  # of the kinds of task
 OBJECTIVES = {  # what else a language model may do
     "AutoModelForCausalLM": ", or task.objective=masked",
     "AutoModelForMaskedLM": ", or task.objective=causal",
+    "AutoModelForPreTraining": ", or task.next_sentence=false",
 }
+
+
+PAIRS = "AutoModelForPreTraining"  # of most families another head
 
 
 @dataclass(frozen=True)
@@ -107,11 +113,9 @@ def load(
     if not stock:
         design = settle(design, config, tokenizer, name)
     auto = getattr(transformers, auto_class if stock else "AutoModel")
-    if type(config) not in auto._model_mapping:
-        other = OBJECTIVES.get(auto_class, "")
-        raise BadOption(
-            f"{name}: transformers has no {auto_class} for a {config.model_type}: type another model{other}"
-        )
+    if type(config) not in auto._model_mapping or (auto_class == PAIRS and not _decides_on_pairs(config)):
+        other, what = OBJECTIVES.get(auto_class, ""), "next-sentence head" if auto_class == PAIRS else auto_class
+        raise BadOption(f"{name}: transformers has no {what} for a {config.model_type}: type another model{other}")
     torch.manual_seed(seed)
     if pretrained:
         model, lacking, left = _read(folder, auto, config)
@@ -141,6 +145,11 @@ def load(
     if max_length is not None:
         _check_length(max_length, _positions(model), name)
     return Pretrained(model.eval(), tokenizer, start, notes)
+
+
+def _decides_on_pairs(config: Any) -> bool:
+    """Whether the family's class for pretraining asks if one segment follows the other."""
+    return config.model_type == MODEL_TYPE or type(config) in transformers.MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING
 
 
 def _processor(folder: Path, what: str) -> Any:

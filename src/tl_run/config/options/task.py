@@ -8,7 +8,7 @@ from tl_run.config.schema import Range
 
 COLUMNS = (
     *("text", "text_pair", "negative", "question", "context", "answers"),
-    *("tokens", "predicate", "tags", "image", "label", "head", "tail", "id"),
+    *("tokens", "predicate", "tags", "image", "label", "clusters", "head", "tail", "id"),
 )
 """Options that name a column of the data by the part it plays."""
 
@@ -133,8 +133,11 @@ class LanguageModel(AnyTask):
     """Part of the tokens that is hidden, when masked."""
     whole_words: bool
     """Hide whole words, when masked: all pieces of one together."""
-    metric: Literal["auto", "perplexity", "accuracy", "bits_per_character"]
-    """Chooses the best model; auto: perplexity."""
+    next_sentence: bool
+    """When masked, read pairs of segments, and learn too whether the second follows the first in its document, as every
+    other one does, or is drawn from another (arXiv:1810.04805, section 3.1)."""
+    metric: Literal["auto", "perplexity", "accuracy", "bits_per_character", "sentence_accuracy"]
+    """Chooses the best model; auto: perplexity. bits_per_character: causal only; sentence_accuracy: of pairs."""
 
 
 @dataclass(frozen=True)
@@ -234,12 +237,16 @@ class Similarity(AnyTask):
     kind: Literal["similarity"]
     text: str
     """Column of the text (of a triplet: the anchor)."""
-    text_pair: str
-    """Column of the other text (of a triplet: the one that belongs to the anchor)."""
+    text_pair: str | None
+    """Column of the other text (of a triplet: the one that belongs to the anchor); null: there are texts alone, each of
+    which is read twice and belongs to itself, for dropout makes two vectors of it (SimCSE, arXiv:2104.08821)."""
     negative: str | None
     """Column of a text that does not belong to the first one: the examples are triplets then."""
     label: str | None
     """Column of a score, of 0 and 1, or of classes (loss=classifier); null: the texts of every pair belong together."""
+    clusters: str | None
+    """Column of labels that training does not see, where `label` is null: k-means finds as many clusters among the
+    vectors of `text` as there are labels, and metric nmi says how well the two agree."""
     loss: Literal[
         "auto",
         "cosine",
@@ -268,8 +275,10 @@ class Similarity(AnyTask):
         "recall_at_1",
         "recall_at_5",
         "recall_at_10",
+        "nmi",
     ]
-    """Chooses the best model; auto: spearman with scores, accuracy with 0 and 1 or classes, else recall_at_1."""
+    """Chooses the best model; auto: spearman with scores, accuracy with 0 and 1 or classes, nmi with texts alone, else
+    recall_at_1. nmi: normalized mutual information (arithmetic mean) of `clusters` and what k-means finds."""
 
     @property
     def divisible(self) -> bool:

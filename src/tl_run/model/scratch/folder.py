@@ -11,27 +11,33 @@ from tl_run.errors import BadCheckpoint
 from tl_run.model.scratch import vocabulary
 
 HEADS = (  # those of heads.py
+    "AutoModelForCausalLM",
     "AutoModelForMaskedLM",
+    "AutoModelForPreTraining",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
 )
+MODEL_TYPE = "tl_run_scratch"
 FORMAT = 1  # raise when the same options and texts would give another folder
 
 
-def made(options: Any, texts: Sequence[str], max_length: int) -> Path:
-    """The folder for these options and texts: from the cache, or made now. Raises: BadInput, MachineFault."""
+def made(options: Any, texts: Sequence[str], max_length: int, *, causal: bool = False) -> Path:
+    """The folder for these options and texts: from the cache, or made now; causal: nothing is put behind a text.
+
+    Raises: BadInput, MachineFault.
+    """
     facts = {name: value for name, value in vars(options).items() if name not in ("name", "lr", "head", "dropout")}
-    digest = hashlib.sha256(json.dumps([FORMAT, facts, max_length], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([FORMAT, facts, max_length, causal], sort_keys=True).encode())
     for text in texts:
         digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
     folder = cache.folder() / "scratch" / digest.hexdigest()
     try:
         manifest.read_folder(folder)
     except (BadCheckpoint, OSError):
-        files = vocabulary.build(options.tokenizer, texts, options.vocabulary, max_length)
+        files = vocabulary.build(options.tokenizer, texts, options.vocabulary, max_length, causal=causal)
         size = len(json.loads(files["tokenizer.json"])["model"]["vocab"])
         config = {
-            "model_type": "tl_run_scratch",
+            "model_type": MODEL_TYPE,
             "kind": options.kind,
             "vocab_size": size,
             "hidden_size": options.hidden,

@@ -9,8 +9,10 @@ WORD = "▁"  # begins a word where words are marked, as in SentencePiece
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 
 
-def build(kind: str, texts: Sequence[str], size: int, max_length: int) -> dict[str, str]:
+def build(kind: str, texts: Sequence[str], size: int, max_length: int, *, causal: bool = False) -> dict[str, str]:
     """tokenizer.json and tokenizer_config.json of a vocabulary of at most `size` entries, the special ones first.
+
+    [SEP] stands behind a text; causal, it is what ends one that is generated, and not put there.
 
     kind: wordpiece (arXiv:1609.08144), unigram (arXiv:1804.10959), bpe (arXiv:1508.07909, on bytes) or characters.
     """
@@ -25,9 +27,10 @@ def build(kind: str, texts: Sequence[str], size: int, max_length: int) -> dict[s
         if before is not None:
             os.environ["TOKENIZERS_PARALLELISM"] = before
     ids = {name: tokenizer.token_to_id(SPECIAL[name]) for name in ("cls", "sep")}
+    end = "" if causal else " [SEP]"
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B [SEP]",
+        single=f"[CLS] $A{end}",
+        pair=f"[CLS] $A [SEP] $B{end}",
         special_tokens=[(SPECIAL[name], number) for name, number in ids.items()],
     )
     config = {
@@ -35,6 +38,7 @@ def build(kind: str, texts: Sequence[str], size: int, max_length: int) -> dict[s
         "model_input_names": ["input_ids", "attention_mask"],
         "model_max_length": max_length,
         **{f"{name}_token": token for name, token in SPECIAL.items()},
+        **({"bos_token": SPECIAL["cls"], "eos_token": SPECIAL["sep"]} if causal else {}),
     }
     return {"tokenizer.json": tokenizer.to_str(), "tokenizer_config.json": json.dumps(config, indent=2)}
 
