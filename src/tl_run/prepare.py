@@ -38,7 +38,7 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     started = time.time()
     options = check.check(config)
     kind = task.load(options.task)
-    if isinstance(options.model, Scratch) and kind.auto_class not in scratch.HEADS:
+    if isinstance(options.model, Scratch) and kind.auto_class not in options.model.auto_classes:
         what = f"model={options.model.name} has no head for task={options.task.name}"
         raise BadOption(f"{what}: type model=tiny, or another that is pretrained")
     model_folder, dataset_folder, commits = find(options, kind)

@@ -17,12 +17,13 @@ from torch import nn
 import tl_run as package
 from finished_objects import compose, toy
 from tl_run.config.check import check
+from tl_run.config.options import Scratch
 from tl_run.errors import BadOption
 from tl_run.features.cut import Cut, Trunk
 from tl_run.model import scratch
 from tl_run.model.anatomy import anatomy
 from tl_run.model.scratch import layers, vocabulary
-from tl_run.model.scratch.folder import HEADS, made
+from tl_run.model.scratch.folder import made
 from tl_run.model.scratch.trunk import ScratchConfig, ScratchModel
 
 TEXTS = ["the film was good", "a plot, very dull", "Great story!", "it is not bad", "the ending was poor"] * 3
@@ -239,7 +240,7 @@ def test_refused_in_words(overrides, words):
 def test_every_tensor_is_loaded_again_and_the_trunk_by_every_head(shape, tmp_path):
     scratch.register()
     config = ScratchConfig(**shape, vocab_size=40, hidden_size=16, num_hidden_layers=2, intermediate_size=24)
-    autos = [getattr(transformers, name) for name in HEADS]
+    autos = [getattr(transformers, name) for name in Scratch.auto_classes]
     for auto in autos:
         torch.manual_seed(0)
         model = auto.from_config(config)

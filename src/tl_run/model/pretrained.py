@@ -27,6 +27,7 @@ AUTO_CLASSES = (  # of the kinds of task
     "AutoModelForImageClassification",
     "AutoModelForMaskedLM",
     "AutoModelForQuestionAnswering",
+    "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
 )
@@ -84,9 +85,9 @@ def load(
     notes: list[str] = []
     try:
         tokenizer = _processor(folder, processor)
-        config = transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
     except Exception as problem:  # transformers raises OSError, ValueError, KeyError and its backends' own
         raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
+    config = read_config(folder)
     same_head = getattr(config, "id2label", None) == labels.get("id2label", getattr(config, "id2label", None))
     config.update(dict(labels))
     if max_length is not None:
@@ -129,6 +130,16 @@ def load(
     if max_length is not None:
         _check_length(max_length, _positions(model), name)
     return Pretrained(model.eval(), tokenizer, new, notes)
+
+
+def read_config(folder: Path) -> Any:
+    """The config of the model in a folder. Raises: BadInput when it cannot be read."""
+    _quiet()
+    scratch.register()
+    try:
+        return transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
+    except Exception as problem:  # as above
+        raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
 
 
 def _processor(folder: Path, what: str) -> Any:
@@ -233,11 +244,9 @@ def load_model(folder: Path) -> tuple[Any, Any]:
         pictures = (folder / FILES["image processor"][0]).is_file()
         tokenizer = _processor(folder, "image processor" if pictures else "tokenizer")
         config = transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
-        # Of the class that the folder names only the kind is used: BertForSequenceClassification.
-        name = f"AutoModelFor{(config.architectures or [''])[0].partition('For')[2]}"
-        if not ours and name not in AUTO_CLASSES:
+        auto = transformers.AutoModel if ours else _auto_class(config)
+        if auto is None:
             raise BadInput(f"{folder}: {config.architectures} is no model that a run has saved")
-        auto = getattr(transformers, "AutoModel" if ours else name)
         model = auto.from_pretrained(
             folder, config=config, use_safetensors=True, **DATA_ONLY, **_no_pooler(auto, config)
         )
@@ -246,6 +255,16 @@ def load_model(folder: Path) -> tuple[Any, Any]:
     if ours:
         model = heads.restore(model, folder)
     return model.eval(), tokenizer
+
+
+def _auto_class(config: Any) -> Any:
+    """The Auto class that makes what the folder names of its config: of T5ForConditionalGeneration that of seq2seq."""
+    named = (config.architectures or [""])[0]
+    for auto in (getattr(transformers, name) for name in AUTO_CLASSES):
+        found = auto._model_mapping.get(type(config), ())
+        if named in [kind.__name__ for kind in (found if isinstance(found, tuple) else (found,))]:
+            return auto
+    return None
 
 
 def _quiet() -> None:

@@ -50,6 +50,11 @@ class Scratch(AnyModel):
     path = "from nothing"
     pretrained = False
     revision = None
+    auto_classes = (  # those of model/scratch/heads.py
+        "AutoModelForMaskedLM",
+        "AutoModelForSequenceClassification",
+        "AutoModelForTokenClassification",
+    )
 
     layers: Count
     hidden: Annotated[int, Range(at_least=2)]
@@ -60,6 +65,24 @@ class Scratch(AnyModel):
     """What the entries of the vocabulary are: pieces as BERT has them, as SentencePiece, pieces of bytes as GPT-2."""
     vocabulary: Annotated[int, Range(at_least=300)]
     """Entries at most."""
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """What only this kind's config.json has."""
+        raise NotImplementedError
+
+    def config(self, size: int, max_length: int) -> dict[str, Any]:
+        """config.json, with a vocabulary of this size."""
+        return {
+            "model_type": "tl_run_scratch",
+            "kind": self.kind,  # type: ignore[attr-defined]
+            "vocab_size": size,
+            "hidden_size": self.hidden,
+            "num_hidden_layers": self.layers,
+            "hidden_dropout_prob": self.hidden_dropout,
+            "max_position_embeddings": max_length,
+            **self.shape,
+        }
 
 
 @dataclass(frozen=True)
@@ -107,7 +130,41 @@ class SeparableCnn(Scratch):
         return {"kernel_size": self.kernel}
 
 
-Model = Pretrained | Rnn | Transformer | SeparableCnn
+@dataclass(frozen=True)
+class Seq2Seq(Scratch):
+    """A small T5 (arXiv:1910.10683), encoder and decoder: transformers' own, so that it loads without tl-run."""
+
+    auto_classes = ("AutoModelForSeq2SeqLM",)
+
+    kind: Literal["seq2seq"]
+    heads: Count
+    """Attention heads of a layer; hidden is a multiple of them."""
+    feed_forward: Count
+    """Width between the matrices of a layer's feed-forward part."""
+
+    def config(self, size: int, max_length: int) -> dict[str, Any]:
+        """config.json, with a vocabulary of this size; positions are relative, so any length will do."""
+        return {
+            "model_type": "t5",
+            "architectures": ["T5ForConditionalGeneration"],
+            "is_encoder_decoder": True,
+            "vocab_size": size,
+            "d_model": self.hidden,
+            "d_kv": self.hidden // self.heads,
+            "d_ff": self.feed_forward,
+            "num_layers": self.layers,
+            "num_decoder_layers": self.layers,
+            "num_heads": self.heads,
+            "dropout_rate": self.hidden_dropout,
+            "feed_forward_proj": "relu",
+            "tie_word_embeddings": True,
+            "pad_token_id": 0,
+            "decoder_start_token_id": 0,
+            "eos_token_id": 3,
+        }
+
+
+Model = Pretrained | Rnn | Transformer | SeparableCnn | Seq2Seq
 
 SOLVED = ("svm", "logistic")
 """Heads that are solved on features of the frozen trunk, not trained step by step."""

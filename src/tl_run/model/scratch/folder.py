@@ -10,11 +10,6 @@ from tl_run import cache, durable, manifest
 from tl_run.errors import BadCheckpoint
 from tl_run.model.scratch import vocabulary
 
-HEADS = (  # those of heads.py
-    "AutoModelForMaskedLM",
-    "AutoModelForSequenceClassification",
-    "AutoModelForTokenClassification",
-)
 FORMAT = 1  # raise when the same options and texts would give another folder
 
 
@@ -28,19 +23,10 @@ def made(options: Any, texts: Sequence[str], max_length: int) -> Path:
     try:
         manifest.read_folder(folder)
     except (BadCheckpoint, OSError):
-        files = vocabulary.build(options.tokenizer, texts, options.vocabulary, max_length)
+        writes = "AutoModelForSeq2SeqLM" in options.auto_classes
+        files = vocabulary.build(options.tokenizer, texts, options.vocabulary, max_length, writes=writes)
         size = len(json.loads(files["tokenizer.json"])["model"]["vocab"])
-        config = {
-            "model_type": "tl_run_scratch",
-            "kind": options.kind,
-            "vocab_size": size,
-            "hidden_size": options.hidden,
-            "num_hidden_layers": options.layers,
-            "hidden_dropout_prob": options.hidden_dropout,
-            "max_position_embeddings": max_length,
-            **options.shape,
-        }
-        files["config.json"] = json.dumps(config, indent=2)
+        files["config.json"] = json.dumps(options.config(size, max_length), indent=2)
         folder.parent.mkdir(parents=True, exist_ok=True)
         writers = {name: _writer(text) for name, text in files.items()}
         durable.write_folder(folder, writers, {})

@@ -9,10 +9,11 @@ WORD = "▁"  # begins a word where words are marked, as in SentencePiece
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 
 
-def build(kind: str, texts: Sequence[str], size: int, max_length: int) -> dict[str, str]:
+def build(kind: str, texts: Sequence[str], size: int, max_length: int, *, writes: bool = False) -> dict[str, str]:
     """tokenizer.json and tokenizer_config.json of a vocabulary of at most `size` entries, the special ones first.
 
     kind: wordpiece (arXiv:1609.08144), unigram (arXiv:1804.10959), bpe (arXiv:1508.07909, on bytes) or characters.
+    [CLS] stands before a text and [SEP] behind it; for a model that `writes` only [SEP], which ends what it writes too.
     """
     from tokenizers import processors
 
@@ -24,10 +25,11 @@ def build(kind: str, texts: Sequence[str], size: int, max_length: int) -> dict[s
         os.environ.pop("TOKENIZERS_PARALLELISM")
         if before is not None:
             os.environ["TOKENIZERS_PARALLELISM"] = before
+    begin = "" if writes else "[CLS] "
     ids = {name: tokenizer.token_to_id(SPECIAL[name]) for name in ("cls", "sep")}
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B [SEP]",
+        single=f"{begin}$A [SEP]",
+        pair=f"{begin}$A [SEP] $B [SEP]",
         special_tokens=[(SPECIAL[name], number) for name, number in ids.items()],
     )
     config = {
@@ -35,6 +37,7 @@ def build(kind: str, texts: Sequence[str], size: int, max_length: int) -> dict[s
         "model_input_names": ["input_ids", "attention_mask"],
         "model_max_length": max_length,
         **{f"{name}_token": token for name, token in SPECIAL.items()},
+        **({"eos_token": SPECIAL["sep"]} if writes else {}),
     }
     return {"tokenizer.json": tokenizer.to_str(), "tokenizer_config.json": json.dumps(config, indent=2)}
 
