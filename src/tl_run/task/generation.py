@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -16,17 +15,14 @@ from tl_run.data import pairs_of_text
 from tl_run.data.encoded import Encoded
 from tl_run.data.table import Table
 from tl_run.errors import BadInput, BadOption
-from tl_run.task import squad
-from tl_run.task.kind import Kind, kind_of, refuse, texts
+from tl_run.task import source_target, squad
+from tl_run.task.kind import Kind, refuse, texts
+from tl_run.task.source_target import Example
 from tl_run.task.text_scores import scores
 
 if TYPE_CHECKING:
     import torch
 
-KEPT = (  # of a checkpoint's generation_config: which tokens begin, end, or must not be written
-    *("bos_token_id", "eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id"),
-    *("bad_words_ids", "suppress_tokens", "begin_suppress_tokens"),
-)
 PROMPTS = {True: "{source}\n", False: "{source}"}  # of a decoder alone, and of an encoder-decoder
 USAGE = """```python
 from transformers import {auto}, AutoTokenizer
@@ -38,16 +34,6 @@ inputs = tokenizer({prompt}, return_tensors="pt")
 text = tokenizer.decode(written, skip_special_tokens=True).strip()
 ```
 """
-
-
-@dataclass(frozen=True)
-class Example:
-    """A text, and what shall be written for it; None: nobody knows. A score takes any of the references."""
-
-    id: str
-    source: str
-    target: str | None
-    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,55 +89,24 @@ class Generation(Kind):
         problems: list[str] = []
         references = self.options.references
         if references and not any(references in rows.columns for rows in sources.values()):
-            next(reversed(sources.values())).require(references, "task.references")
-        examples = {split: self._examples(rows, problems) for split, rows in sources.items()}
+            sources["train"].require(references, "task.references")
+        found = {
+            split: source_target.examples(rows, self.ids(rows), self.options, problems)
+            for split, rows in sources.items()
+        }
         refuse(problems)
-        train = [example.target for example in examples["train"] if example.target is not None]
+        train = [example.target for example in found["train"] if example.target is not None]
         if not train:
             raise BadInput(f"{sources['train'].path}: no example has a text in '{self.options.target}' (task.target)")
         if self.options.by_character == "auto":
             self.by_character = squad.is_chinese(train[:200])
-        return examples
+        return found
 
     def read_unlabelled(self, rows: Table) -> list[Example]:
         problems: list[str] = []
         found = texts(rows, self.options.source, "task.source", problems)
         refuse(problems)
         return [Example(name, text, None) for name, text in zip(self.ids(rows), found, strict=True)]
-
-    def _examples(self, rows: Table, problems: list[str]) -> list[Example]:
-        """A split in which all targets are missing has none."""
-        found = texts(rows, self.options.source, "task.source", problems)
-        targets: list[Any] = rows.column(self.options.target, "task.target")
-        if not any(targets):
-            targets = [None] * len(targets)
-        else:
-            for i, target in enumerate(targets):
-                if not isinstance(target, str) or not target:
-                    what = f"'{self.options.target}' is {kind_of(target)}, a text is needed (task.target)"
-                    problems.append(f"{rows.where(i)}: {what}")
-        references = self._references(rows, targets, problems)
-        columns = (self.ids(rows), found, targets, references)
-        return [Example(*values) for values in zip(*columns, strict=True)]
-
-    def _references(self, rows: Table, targets: list[Any], problems: list[str]) -> list[tuple[str, ...]]:
-        column = self.options.references
-        if column is None or column not in rows.columns:
-            return [() if target is None else (target,) for target in targets]
-        found: list[tuple[str, ...]] = []
-        for i, row in enumerate(rows.rows):
-            value = row[column]
-            if isinstance(value, str) and value.startswith("["):
-                with contextlib.suppress(ValueError):  # told below as what it is, a text
-                    value = json.loads(value)
-            if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
-                problems.append(
-                    f"{rows.where(i)}: '{column}' is {'a text' if isinstance(value, str) and value else kind_of(value)}"
-                    ", a list of texts is needed (task.references)"
-                )
-                value = []
-            found.append(tuple(value))
-        return found
 
     @staticmethod
     def stratum(example: Example) -> int | None:
@@ -213,25 +168,23 @@ class Generation(Kind):
         self.final = True
 
     def start(self, model: Any, new: Collection[str], train: Encoded) -> None:
-        """Put the options into the model's generation config: whoever calls `generate` gets what we get."""
-        from transformers import GenerationConfig
+        """Put the options into the model's generation config. Raises: BadOption when the model cannot write."""
+        from tl_run.model import writing
 
-        if self.in_one and not _is_causal(model):
+        if self.in_one and not writing.is_causal(model):
             raise BadOption(
                 f"model.path: this {model.config.model_type} reads a text from both sides, so it cannot write: type a "
                 "decoder (model=gpt2), an encoder-decoder (model=custom model.path=t5-small) or model=seq2seq-small"
             )
-        wanted = {name: value for name in KEPT if (value := getattr(model.generation_config, name, None)) is not None}
-        wanted = {"eos_token_id": pairs_of_text.end(self.tokenizer), "decoder_start_token_id": self.first} | wanted
-        asked = self.options
-        model.generation_config = GenerationConfig(
-            **wanted,
-            pad_token_id=self.tokenizer.pad_token_id,
-            max_new_tokens=asked.max_target_length,
-            num_beams=asked.beams,
-            no_repeat_ngram_size=asked.no_repeat_ngram,
-            use_cache=True,
-            **({"length_penalty": asked.length_penalty} if asked.beams > 1 else {}),
+        writing.configure(
+            model,
+            self.tokenizer,
+            first=self.first,
+            end=pairs_of_text.end(self.tokenizer),
+            longest=self.options.max_target_length,
+            beams=self.options.beams,
+            length_penalty=self.options.length_penalty,
+            no_repeat=self.options.no_repeat_ngram,
         )
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, /) -> Encoded:
@@ -255,8 +208,8 @@ class Generation(Kind):
         return made
 
     def collate(self, encoded: Encoded, indices: np.ndarray, pad: Mapping[str, int]) -> dict[str, torch.Tensor]:
-        """Inputs (batch, tokens) and `labels`, -100 where nothing is learned: (batch, tokens) with a decoder alone, else
-        (batch, target's tokens), with `decoder_input_ids` of that shape."""
+        """Inputs (batch, tokens) and `labels`, -100 where nothing is learned: of a decoder alone (batch, tokens), else
+        (batch, target's tokens) with `decoder_input_ids` of that shape."""
         import torch
 
         arrays = encoded.padded(indices, pad)
@@ -301,17 +254,12 @@ class Generation(Kind):
 
     def write(self, batch: Mapping[str, torch.Tensor], model: Any) -> list[str]:
         """The model's own texts for the sources of a batch."""
-        import torch
+        from tl_run.model import writing
 
-        ids, mask, width = batch["input_ids"], batch["attention_mask"], 0
-        if self.in_one:  # without the targets, and ending at one place, where all are gone on with
-            lengths = mask.sum(1) - (batch["labels"] != -100).sum(1)
-            width = int(lengths.max())
-            column = torch.arange(width, device=ids.device) - (width - lengths)[:, None]
-            mask = (column >= 0).long()
-            ids = torch.where(mask == 1, ids.gather(1, column.clamp(min=0)), self.tokenizer.pad_token_id)
-        found = model.generate(input_ids=ids, attention_mask=mask)
-        return [text.strip() for text in self.tokenizer.batch_decode(found[:, width:], skip_special_tokens=True)]
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        if not self.in_one:
+            return writing.write(model, self.tokenizer, ids, mask)
+        return writing.go_on(model, self.tokenizer, ids, mask.sum(1) - (batch["labels"] != -100).sum(1))
 
     # -- scores
 
@@ -341,13 +289,3 @@ class Generation(Kind):
     def inputs(self, example: Example) -> dict[str, Any]:
         gold = example.target if len(example.references) < 2 else [*example.references]
         return {"id": example.id, "source": example.source, "gold": gold}
-
-
-def _is_causal(model: Any) -> bool:
-    """Whether what is read later changes nothing before it."""
-    import torch
-
-    ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]]) % model.config.vocab_size
-    with torch.no_grad():
-        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-    return torch.allclose(logits[0, :3], logits[1, :3], atol=1e-4)

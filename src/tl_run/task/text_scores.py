@@ -25,7 +25,7 @@ def scores(texts: Sequence[str], references: Sequence[Sequence[str]], *, by_char
     from sacrebleu.metrics.chrf import CHRF
 
     most = max(map(len, references))
-    streams = [[each[i] if i < len(each) else None for each in references] for i in range(most)]
+    streams = [[each[i] if i < len(each) else "" for each in references] for i in range(most)]
     bleu = BLEU(tokenize="zh" if by_character else "13a", force=True)  # force: no warning at tokenized texts
     found = {"bleu": bleu.corpus_score(texts, streams).score, "chrf": CHRF().corpus_score(texts, streams).score}
     scorer = RougeScorer([*ROUGE], use_stemmer=True, tokenizer=Characters() if by_character else None)
