@@ -55,8 +55,8 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         seed=options.seed,
     )
     if isinstance(options.model, Scratch):
-        assert options.task.max_length is not None  # there is no head for pictures
-        model_folder = scratch.made(options.model, kind.corpus(made.train), options.task.max_length)
+        assert kind.row_length is not None  # there is no head for pictures
+        model_folder = scratch.made(options.model, kind.corpus(made.train), kind.row_length)
     assert model_folder is not None
     contents = {split: kind.content(rows, examples[split]) for split, rows in tables.items()}
     data, weights = identity.of_tables(contents), identity.of_model(model_folder)

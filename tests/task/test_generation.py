@@ -15,7 +15,7 @@ from conftest import WORDS
 from finished_objects import assemble
 from kind_runs import assert_any_cut_gives_the_same_gradient, assert_the_store_changes_nothing, jsonl, lines, outcome
 from tiny_models import WRITERS
-from tl_run import task
+from tl_run import embedded, task
 from tl_run.config.check import check
 from tl_run.data import pairs_of_text
 from tl_run.data.table import Table
@@ -395,13 +395,16 @@ def test_bf16_limit_held_out_and_no_targets_in_test(toy, folders, tl_run, capsys
 def test_a_small_one_that_begins_with_nothing_is_transformers_own(toy, tl_run):
     assert tl_run(*toy, *SMALL, "training.max_steps=2", "hydra.run.dir=run") == 0
     config = json.loads(Path("run/model/config.json").read_text())
-    assert (config["model_type"], config["architectures"]) == ("t5", ["T5ForConditionalGeneration"])
+    assert (config["model_type"], config["architectures"]) == ("mbart", ["MBartForConditionalGeneration"])
     tokenizer = transformers.AutoTokenizer.from_pretrained("run/model")
     text = "The 2 Films, naïve: ok?"
     ids = tokenizer(text)["input_ids"]
-    assert tokenizer.decode(ids, skip_special_tokens=True) == text, "what is written has its capitals and marks"
+    assert tokenizer.decode(ids, skip_special_tokens=True).strip() == text, "what is written has its capitals and marks"
+    assert ids[:-1] == tokenizer(f" {text}", add_special_tokens=False)["input_ids"], (
+        "a word is the same at the beginning"
+    )
     assert ids[-1] == tokenizer.eos_token_id == config["eos_token_id"]
-    assert tokenizer.pad_token_id == config["pad_token_id"] == config["decoder_start_token_id"]
+    assert tokenizer.pad_token_id == config["pad_token_id"]
 
 
 @pytest.mark.parametrize(
@@ -433,3 +436,37 @@ def test_models_that_cannot_are_refused_in_words(overrides, words, toy, folders,
     data = [option for option in data if option.partition("=")[0] not in {o.partition("=")[0] for o in chosen}]
     assert tl_run(*chosen, *data) == 2
     assert words in capsys.readouterr().err
+
+
+# -- what ships
+
+
+@pytest.fixture
+def script(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "scripts" / "pretrain"))
+    import pretrain_tiny_generation
+
+    return pretrain_tiny_generation
+
+
+def test_the_embedded_model_was_taught_to_copy_what_stands_between_two_masks(script):
+    found = script.pairs(50, seed=3)
+    assert found == script.pairs(50, seed=3) != script.pairs(50, seed=4)
+    assert all(pair["source"].split(script.MASK)[1].strip() == pair["target"] for pair in found)
+    folder = Path(embedded.__file__).parent / "tiny-generation"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 1e6
+    model = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    inputs = tokenizer([pair["source"] for pair in found], padding=True, return_tensors="pt")
+    written = tokenizer.batch_decode(model.generate(**inputs), skip_special_tokens=True)
+    right = [text.strip() == pair["target"] for text, pair in zip(written, found, strict=True)]
+    assert np.mean(right) > 0.5
+
+
+def test_the_demo_and_the_plan_run_with_nothing_else_typed(tl_run, capsys):
+    assert tl_run("task=generation-demo", "plan=true") == 0
+    assert "72 train, 12 validation, 20 test; best by rougeL" in capsys.readouterr().out
+    assert tl_run("task=generation-demo", "training.max_steps=2", "hydra.run.dir=run") == 0
+    told = lines(Path("run/predictions-test.jsonl"))
+    assert len(told) == 20
+    assert all(row["gold"] in row["source"] for row in told)

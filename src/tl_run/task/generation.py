@@ -54,6 +54,7 @@ class Generation(Kind):
 
     auto_class = "AutoModelForSeq2SeqLM"
     pipeline = "text2text-generation"
+    tiny = "embedded:tiny-generation"
     lower_is_better = frozenset({"perplexity"})
     open_vocabulary = True
 
@@ -81,7 +82,8 @@ class Generation(Kind):
 
     @property
     def row_length(self) -> int:
-        return self.options.max_length + (self.options.max_target_length if self.in_one else 0)
+        length, target = self.options.max_length, self.options.max_target_length
+        return length + target if self.in_one else max(length, target)
 
     # -- reading
 

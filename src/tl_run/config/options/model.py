@@ -132,7 +132,8 @@ class SeparableCnn(Scratch):
 
 @dataclass(frozen=True)
 class Seq2Seq(Scratch):
-    """A small T5 (arXiv:1910.10683), encoder and decoder: transformers' own, so that it loads without tl-run."""
+    """A small BART (arXiv:1910.13461), encoder and decoder, with the norms before what they feed, as mBART has them
+    (arXiv:2001.08210): transformers' own, so that it loads without tl-run."""
 
     auto_classes = ("AutoModelForSeq2SeqLM",)
 
@@ -140,27 +141,26 @@ class Seq2Seq(Scratch):
     heads: Count
     """Attention heads of a layer; hidden is a multiple of them."""
     feed_forward: Count
-    """Width between the matrices of a layer's feed-forward part."""
+    """Width between the two matrices of a layer's feed-forward part."""
 
     def config(self, size: int, max_length: int) -> dict[str, Any]:
-        """config.json, with a vocabulary of this size; positions are relative, so any length will do."""
+        """config.json, with a vocabulary of this size; the tokens are those of `model.scratch.vocabulary`."""
+        sizes = {"layers": self.layers, "attention_heads": self.heads, "ffn_dim": self.feed_forward}
         return {
-            "model_type": "t5",
-            "architectures": ["T5ForConditionalGeneration"],
+            "model_type": "mbart",
+            "architectures": ["MBartForConditionalGeneration"],
             "is_encoder_decoder": True,
             "vocab_size": size,
             "d_model": self.hidden,
-            "d_kv": self.hidden // self.heads,
-            "d_ff": self.feed_forward,
-            "num_layers": self.layers,
-            "num_decoder_layers": self.layers,
-            "num_heads": self.heads,
-            "dropout_rate": self.hidden_dropout,
-            "feed_forward_proj": "relu",
-            "tie_word_embeddings": True,
+            **{f"{part}_{name}": value for part in ("encoder", "decoder") for name, value in sizes.items()},
+            "dropout": self.hidden_dropout,
+            "max_position_embeddings": max_length,
+            "scale_embedding": True,
             "pad_token_id": 0,
-            "decoder_start_token_id": 0,
+            "bos_token_id": 2,
+            "decoder_start_token_id": 2,
             "eos_token_id": 3,
+            "forced_eos_token_id": 3,
         }
 
 

@@ -15,7 +15,7 @@ def build(kind: str, texts: Sequence[str], size: int, max_length: int, *, writes
     kind: wordpiece (arXiv:1609.08144), unigram (arXiv:1804.10959), bpe (arXiv:1508.07909, on bytes) or characters.
     [CLS] stands before a text and [SEP] behind it; for a model that `writes` only [SEP], which ends what it writes too.
     """
-    from tokenizers import processors
+    from tokenizers import pre_tokenizers, processors
 
     before = os.environ.get("TOKENIZERS_PARALLELISM")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # sums in one order: the same texts give the same vocabulary
@@ -26,6 +26,8 @@ def build(kind: str, texts: Sequence[str], size: int, max_length: int, *, writes
         if before is not None:
             os.environ["TOKENIZERS_PARALLELISM"] = before
     begin = "" if writes else "[CLS] "
+    if writes and kind == "bpe":  # a word is the same entry at the beginning of a text as within it
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     ids = {name: tokenizer.token_to_id(SPECIAL[name]) for name in ("cls", "sep")}
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{begin}$A [SEP]",
