@@ -335,7 +335,7 @@ def test_what_stays_and_what_learns(family, options, toy, folders, tl_run, capsy
     assert result["audit"]["frozen_moved"] == []
     assert result["parameters"]["trainable"] > 0
     if family != "llama":
-        assert "of an encoder-decoder no states are kept" in capsys.readouterr().out
+        assert "of an encoder-decoder that writes no states are kept" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

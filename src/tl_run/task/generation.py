@@ -29,8 +29,8 @@ from transformers import {auto}, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("<this folder>")
 model = {auto}.from_pretrained("<this folder>")
-inputs = tokenizer({prompt}, return_tensors="pt")
-{more}written = model.generate(**inputs)[0]{rest}
+inputs = tokenizer({prompt}, return_tensors="pt", return_token_type_ids=False)
+written = model.generate(**inputs)[0]{rest}
 text = tokenizer.decode(written, skip_special_tokens=True).strip()
 ```
 """
@@ -89,6 +89,9 @@ class Generation(Kind):
 
     def read(self, sources: Mapping[str, Table]) -> dict[str, list[Example]]:
         problems: list[str] = []
+        if self.options.id:
+            for rows in sources.values():
+                rows.require(self.options.id, "task.id")
         references = self.options.references
         if references and not any(references in rows.columns for rows in sources.values()):
             sources["train"].require(references, "task.references")
@@ -153,7 +156,6 @@ class Generation(Kind):
         return USAGE.format(
             auto=self.auto_class,
             prompt=json.dumps(self.prompt.replace(pairs_of_text.SOURCE, "a text"), ensure_ascii=False),
-            more="",
             rest='[inputs["input_ids"].shape[1] :]' if self.in_one else "",
         )
 
