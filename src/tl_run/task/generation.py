@@ -252,7 +252,7 @@ class Generation(Kind):
     def decode(self, outputs: Any, batch: Mapping[str, torch.Tensor], model: Any) -> list[Written]:
         lost, place = self._lost(outputs, batch)
         counts = place.sum(1).tolist()
-        sums = [part.sum().item() for part in lost.double().split(counts)]
+        sums = [part.sum().item() for part in lost.cpu().double().split(counts)]
         written = self.write(batch, model) if self.final or self.metric != "perplexity" else [None] * len(counts)
         return [Written(*values) for values in zip(written, sums, counts, strict=True)]
 
