@@ -17,14 +17,16 @@ from torch import nn
 import tl_run as package
 from finished_objects import compose, toy
 from tl_run.config.check import check
+from tl_run.config.options import Scratch
 from tl_run.errors import BadOption
 from tl_run.features.cut import Cut, Trunk
 from tl_run.model import scratch
 from tl_run.model.anatomy import anatomy
 from tl_run.model.scratch import heads, layers, vocabulary
-from tl_run.model.scratch.folder import HEADS, made
+from tl_run.model.scratch.folder import made
 from tl_run.model.scratch.trunk import ScratchConfig, ScratchModel
 
+CLASSIFIER = "AutoModelForSequenceClassification"
 TEXTS = ["the film was good", "a plot, very dull", "Great story!", "it is not bad", "the ending was poor"] * 3
 MODELS = ("rnn", "transformer-small", "separable-cnn")
 SHAPES: list[dict[str, Any]] = [
@@ -342,7 +344,7 @@ def test_refused_in_words(overrides, words):
 def test_every_tensor_is_loaded_again_and_the_trunk_by_every_head(shape, tmp_path):
     scratch.register()
     config = ScratchConfig(**shape, vocab_size=40, hidden_size=16, num_hidden_layers=2, intermediate_size=24)
-    autos = [getattr(transformers, name) for name in HEADS]
+    autos = [getattr(transformers, name) for name in Scratch.auto_classes]
     if config.bidirectional:
         with pytest.raises(BadOption, match=r"model\.bidirectional=true reads what comes next: type false, or task"):
             transformers.AutoModelForCausalLM.from_config(config)
@@ -372,10 +374,10 @@ def test_a_kind_without_a_head_is_refused(tl_run, capsys):
 
 def test_other_texts_or_options_are_another_folder():
     options = check(compose("model=rnn", "model.vocabulary=300")).model
-    first = made(options, TEXTS, 32)
-    assert made(options, TEXTS, 32) == first
-    others = [made(options, TEXTS[1:], 32), made(options, TEXTS, 16)]
-    others.append(made(check(compose("model=rnn", "model.vocabulary=300", "model.cell=gru")).model, TEXTS, 32))
+    first = made(options, TEXTS, 32, CLASSIFIER)
+    assert made(options, TEXTS, 32, CLASSIFIER) == first
+    others = [made(options, TEXTS[1:], 32, CLASSIFIER), made(options, TEXTS, 16, CLASSIFIER)]
+    others.append(made(check(compose("model=rnn", "model.vocabulary=300", "model.cell=gru")).model, TEXTS, 32, CLASSIFIER))
     assert len({first, *others}) == 4
     (first / "config.json").write_text("{}")
-    assert json.loads((made(options, TEXTS, 32) / "config.json").read_text())["kind"] == "rnn"
+    assert json.loads((made(options, TEXTS, 32, CLASSIFIER) / "config.json").read_text())["kind"] == "rnn"

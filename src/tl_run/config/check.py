@@ -12,6 +12,7 @@ from tl_run.config.options import (
     FreezePattern,
     FreezePhase,
     FreezeSchedule,
+    Generation,
     Images,
     LanguageModel,
     Lora,
@@ -21,6 +22,7 @@ from tl_run.config.options import (
     Rnn,
     Run,
     SeparableCnn,
+    Seq2Seq,
     Similarity,
     Transformer,
 )
@@ -71,6 +73,8 @@ def check(config: dict[str, Any]) -> Run:
             f"task.stride={task.stride} tokens are shared by two windows of task.max_length={task.max_length}: type "
             "fewer"
         )
+    if isinstance(task, Generation):
+        _check_generation(task)
     if getattr(task, "shots", None) and task.limit:
         raise BadOption("task.shots and task.limit exclude each other: labelled examples per class, or in all")
     micro = run.training.micro_batch_size
@@ -172,6 +176,8 @@ def _check_shape(model: Model) -> None:
         raise BadOption(
             f"model.hidden={model.hidden} is no multiple of 2 x model.heads={model.heads}: each head has an even width"
         )
+    if isinstance(model, Seq2Seq) and model.hidden % model.heads:
+        raise BadOption(f"model.hidden={model.hidden} is no multiple of model.heads={model.heads}: type one that is")
     if isinstance(model, Rnn) and model.bidirectional and model.hidden % 2:
         raise BadOption(f"model.hidden={model.hidden}: model.bidirectional=true halves it, so type an even number")
     if isinstance(model, SeparableCnn) and model.kernel % 2 == 0:
@@ -230,6 +236,13 @@ def _check_texts_alone(task: Similarity) -> None:
             "task.text_pair=null: texts alone are judged by their clusters: type task.clusters=<column of labels>, "
             "which training does not see"
         )
+
+
+def _check_generation(task: Generation) -> None:
+    if task.prompt is not None and task.prompt.count("{source}") != 1:
+        raise BadOption(f"task.prompt='{task.prompt}': the source stands nowhere in it, or twice: type {{source}} once")
+    if task.beams == 1 and task.length_penalty != 1:
+        raise BadOption(f"task.length_penalty={task.length_penalty:g} does nothing without beams: type task.beams=4")
 
 
 def _check_labels(task: Classification) -> None:

@@ -7,7 +7,7 @@ from tl_run.config.options.ranges import Count, Positive, Share, Whole
 from tl_run.config.schema import Range
 
 COLUMNS = (
-    *("text", "text_pair", "negative", "question", "context", "answers"),
+    *("text", "text_pair", "negative", "question", "context", "answers", "source", "target", "references"),
     *("tokens", "predicate", "tags", "image", "label", "clusters", "head", "tail", "id"),
 )
 """Options that name a column of the data by the part it plays."""
@@ -229,6 +229,39 @@ class QuestionAnswering(AnyTask):
 
 
 @dataclass(frozen=True)
+class Generation(AnyTask):
+    """A text is written for a text: translations, summaries, replies."""
+
+    kind: Literal["generation"]
+    source: str
+    """Column of the text that is read."""
+    target: str
+    """Column of the text to be written."""
+    references: str | None
+    """Column of lists of texts, any of which would do: scores are counted by them in the splits that have the column,
+    by the target in others."""
+    prompt: str | None
+    """What is read of a source: it stands for {source}, and \\n for a new line, as in 'summarize: {source}'; null: the
+    source alone, with a new line behind it where one stack reads it and goes on with the target."""
+    max_target_length: Annotated[int, Range(at_least=2)]
+    """Tokens kept of a target, and written at most, the one that ends a text among them."""
+    beams: Count
+    """Texts that are followed while one is written; 1: the likeliest token every time (greedy search)."""
+    length_penalty: float
+    """With beams, the sum of a text's log-probabilities is divided by its length to this power: above 0 prefers longer
+    texts."""
+    no_repeat_ngram: Whole
+    """So many tokens in a row are not written twice in a text; 0: they may be."""
+    by_character: bool | Literal["auto"]
+    """Score Chinese by characters (BLEU by sacrebleu's zh tokenizer); auto: when most letters of the targets are
+    Chinese."""
+    metric: Literal["auto", "bleu", "chrf", "rouge1", "rouge2", "rougeL", "perplexity"]
+    """Chooses the best model; auto: ROUGE-L. Writing is what takes long: with perplexity (of the targets, lower is
+    better) nothing is written for validation, only for the test split at the end. Else keep validation small, one beam,
+    and training.eval_every large."""
+
+
+@dataclass(frozen=True)
 class Similarity(AnyTask):
     """Two towers with shared weights: texts that belong together get vectors that point the same way."""
 
@@ -313,4 +346,15 @@ class Relation(AnyTask):
     is a hit."""
 
 
-Task = Classification | Images | LanguageModel | QuestionAnswering | Regression | Relation | Similarity | Srl | Tagging
+Task = (
+    Classification
+    | Generation
+    | Images
+    | LanguageModel
+    | QuestionAnswering
+    | Regression
+    | Relation
+    | Similarity
+    | Srl
+    | Tagging
+)
