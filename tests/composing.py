@@ -13,6 +13,7 @@ NEEDS |= {"task=tagging": ("task.train=x.conll",), "task=srl": ("task.train=x.js
 NEEDS |= {"task=qa": ("task.train=x.json",), "task=lm": ("task.train=x.txt",)}
 NEEDS |= {"task=similarity": ("task.train=x.csv",)}
 NEEDS |= {"task=regression": ("task.train=x.csv",), "task=relation": ("task.train=x.csv",)}
+NEEDS |= {"task=generation": ("task.train=x.jsonl",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 """What a choice cannot do without."""
 

@@ -19,6 +19,8 @@ HEAVY = {
     "peft",
     "scipy",
     "huggingface_hub",
+    "rouge_score",
+    "sacrebleu",
 }
 
 

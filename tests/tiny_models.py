@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from tokenizers.processors import TemplateProcessing
 
 from conftest import WORDS, bert_folder
 
@@ -79,6 +80,48 @@ FAMILIES: dict[str, Callable[[Path], Path]] = {
     "distilbert": distilbert,
     "electra": electra,
     "xlm-roberta": xlm_roberta,
+    "gpt2": gpt2,
+    "llama": llama,
+}
+
+
+def t5(folder: Path, **changes: bool) -> Path:
+    """With T5's way of ending a text, and the vocabulary of single bytes."""
+    names = _byte_level(transformers.GPT2Tokenizer, ["<pad>", "</s>", "<unk>"], folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    ends = TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    tokenizer.backend_tokenizer.post_processor = ends
+    special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "model_max_length": 64}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, **special).save_pretrained(
+        folder
+    )
+    config = transformers.T5Config(
+        vocab_size=len(names), d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, decoder_start_token_id=0
+    )
+    config.update(changes)
+    return _saved(transformers.T5ForConditionalGeneration, config, folder)
+
+
+def t5_with_a_head(folder: Path) -> Path:
+    """As version 1.1: its output layer is not its embeddings."""
+    return t5(folder, tie_word_embeddings=False)
+
+
+def bart(folder: Path) -> Path:
+    names = _byte_level(transformers.BartTokenizer, ["<s>", "<pad>", "</s>", "<unk>", "<mask>"], folder)
+    sizes = {
+        f"{part}_{name}": size
+        for part in ("encoder", "decoder")
+        for name, size in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 32))
+    }
+    config = transformers.BartConfig(vocab_size=len(names), d_model=16, max_position_embeddings=64, **sizes)
+    return _saved(transformers.BartForConditionalGeneration, config, folder)
+
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "t5": t5,
+    "t5-with-a-head": t5_with_a_head,
+    "bart": bart,
     "gpt2": gpt2,
     "llama": llama,
 }

@@ -22,3 +22,16 @@ def load_model(folder: str | PathLike[str]) -> tuple[Any, Any]:
     from tl_run.model import pretrained
 
     return pretrained.load_model(Path(folder))
+
+
+def register() -> None:
+    """Make our own models (rnn, transformer-small, separable-cnn) known to transformers.
+
+        tl_run.register()
+        transformers.pipeline("text-generation", model="outputs/.../model")
+
+    `load_model` does it too. transformers is imported here, not before.
+    """
+    from tl_run.model import scratch
+
+    scratch.register()

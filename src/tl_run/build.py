@@ -57,6 +57,7 @@ def build(job: Job) -> Built:
     options, task = job.options, job.task
     torch.manual_seed(options.seed)
     began = time.perf_counter()
+    task.meet(pretrained.read_config(job.model_folder))
     found = pretrained.load(
         job.model_folder,
         task.auto_class,
@@ -101,7 +102,7 @@ def build(job: Job) -> Built:
         {name: split.rows for name, split in encoded.items()},
         prints,
         pad=found.pad,
-        max_length=options.task.max_length,
+        max_length=task.row_length,
         hardware=machine,
         required_by=_required_by(options),
         compiled=options.hardware.compile,
@@ -125,7 +126,11 @@ def build(job: Job) -> Built:
         require_every_label(options.model.head, encoded["train"], task.labels)
         per_epoch = 1
     freeze.apply(model, learning.phases[0])
-    vocabulary, why = _vocabulary(found, encoded, learning.phases[0].learns, options.optimizer)
+    vocabulary, why = (
+        (None, [])
+        if task.open_vocabulary
+        else _vocabulary(found, encoded, learning.phases[0].learns, options.optimizer)
+    )
     return Built(
         job=job,
         found=found,

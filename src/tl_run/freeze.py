@@ -44,7 +44,7 @@ class Freeze:
             for phase in STRATEGIES[options.name](anatomy, options)
         )
         if not all(phase.learns for phase in self.phases):
-            raise BadOption(f"freeze={options.name} leaves nothing that learns: type another freeze, or freeze=none")
+            raise BadOption(f"freeze={options.name} leaves nothing that learns: {_remedy(anatomy, options)}")
         self.ever = frozenset[str]().union(*(phase.learns for phase in self.phases))
 
     def learns_in(self, module: str) -> bool:
@@ -58,6 +58,15 @@ class Freeze:
     def learned(self, state: Position) -> frozenset[str]:
         """What has learned up to this state: less than `ever` where the run is too short for all phases."""
         return frozenset[str]().union(*(phase.learns for phase in self.phases[: state.phase + 1]))
+
+
+def _remedy(anatomy: Anatomy, options: Any) -> str:
+    if anatomy.head:
+        return "type another freeze, or freeze=none"
+    why = "the model has no head, it writes with its embeddings"
+    if options.name == "gradual":
+        return f"{why}: type freeze.head_first=0"
+    return f"{why}: type freeze=bottom freeze.layers={max(1, len(anatomy.layers) - 1)}, or freeze=none adapter=lora"
 
 
 def apply(model: nn.Module, phase: Phase) -> None:

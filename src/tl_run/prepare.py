@@ -38,7 +38,7 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     started = time.time()
     options = check.check(config)
     kind = task.load(options.task)
-    if isinstance(options.model, Scratch) and kind.auto_class not in scratch.HEADS:
+    if isinstance(options.model, Scratch) and kind.auto_class not in options.model.auto_classes:
         what = f"model={options.model.name} has no head for task={options.task.name}"
         raise BadOption(f"{what}: type model=tiny, or another that is pretrained")
     model_folder, dataset_folder, commits = find(options, kind)
@@ -55,8 +55,8 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         seed=options.seed,
     )
     if isinstance(options.model, Scratch):
-        assert options.task.max_length is not None  # there is no head for pictures
-        model_folder = scratch.made(options.model, kind.corpus(made.train), options.task.max_length)
+        assert kind.row_length is not None  # there is no head for pictures
+        model_folder = scratch.made(options.model, kind.corpus(made.train), kind.row_length, kind.auto_class)
     assert model_folder is not None
     contents = {split: kind.content(rows, examples[split]) for split, rows in tables.items()}
     data, weights = identity.of_tables(contents), identity.of_model(model_folder)

@@ -102,7 +102,7 @@ def train(
     started, examples_before = time.perf_counter(), state.examples
     while True:
         at_end = state.step >= budget.steps
-        due = state.step > 0 and (at_end or state.step % budget.evaluate_every == 0)
+        due = at_end or (state.step > 0 and state.step % budget.evaluate_every == 0)
         if due and state.evaluated < state.step:
             if phase is None:  # resumed between a step and its evaluation, which sees the model as that step did
                 enter(freeze.at(state))

@@ -93,7 +93,7 @@ def phases(listed):
         (("hardware.precision=fp61",), "hardware.precision: 'fp61' is not one of auto, fp32, bf16, fp16. Did you mean"),
         (("task.metric=acc",), "task.metric: 'acc' is not one of auto, accuracy, f1_macro"),
         (("seed=-1",), "seed: -1 must be at least 0"),
-        (("training.epochs=0",), "training.epochs: 0 must be at least 1"),
+        (("training.epochs=-1",), "training.epochs: -1 must be at least 0"),
         (("optimizer.lr=0",), "optimizer.lr: 0 must be above 0"),
         (("optimizer.lr=nan",), "optimizer.lr: nan is not a finite number"),
         (("optimizer.layer_decay=1.1",), "optimizer.layer_decay: 1.1 must be at most 1"),

@@ -17,14 +17,16 @@ from torch import nn
 import tl_run as package
 from finished_objects import compose, toy
 from tl_run.config.check import check
+from tl_run.config.options import Scratch
 from tl_run.errors import BadOption
 from tl_run.features.cut import Cut, Trunk
 from tl_run.model import scratch
 from tl_run.model.anatomy import anatomy
-from tl_run.model.scratch import layers, vocabulary
-from tl_run.model.scratch.folder import HEADS, made
+from tl_run.model.scratch import heads, layers, vocabulary
+from tl_run.model.scratch.folder import made
 from tl_run.model.scratch.trunk import ScratchConfig, ScratchModel
 
+CLASSIFIER = "AutoModelForSequenceClassification"
 TEXTS = ["the film was good", "a plot, very dull", "Great story!", "it is not bad", "the ending was poor"] * 3
 MODELS = ("rnn", "transformer-small", "separable-cnn")
 SHAPES: list[dict[str, Any]] = [
@@ -73,7 +75,7 @@ def test_neither_padding_nor_neighbours_change_a_state(shape):
 def test_attention_is_the_formula():
     torch.manual_seed(0)
     layer = layers.SelfAttention(
-        SimpleNamespace(hidden_size=12, num_attention_heads=3, intermediate_size=8, hidden_dropout_prob=0)
+        SimpleNamespace(hidden_size=12, num_attention_heads=3, intermediate_size=8, hidden_dropout_prob=0, causal=False)
     )
     states, mask = torch.randn(2, 5, 12), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
     found = layer.attend(states, mask).detach().double().numpy()
@@ -123,7 +125,7 @@ def test_a_recurrent_text_is_its_last_valid_state(cell, bidirectional):
 
 def test_a_separable_convolution_is_a_plain_one_of_products_and_says_what_it_saves():
     torch.manual_seed(0)
-    config = SimpleNamespace(hidden_size=6, kernel_size=3, num_hidden_layers=1, hidden_dropout_prob=0.0)
+    config = SimpleNamespace(hidden_size=6, kernel_size=3, num_hidden_layers=1, hidden_dropout_prob=0.0, causal=False)
     layer, states = layers.SeparableConvolution(config), torch.randn(2, 5, 6)
     plain = nn.Conv1d(6, 6, 3, padding=1)
     with torch.no_grad():
@@ -137,6 +139,109 @@ def test_a_separable_convolution_is_a_plain_one_of_products_and_says_what_it_sav
     (note,) = layer.notes(config)
     assert f"{own:,} parameters" in note
     assert f"take {sum(p.numel() for p in plain.parameters()):,}" in note
+
+
+# -- from left to right
+
+CAUSAL = [shape for shape in SHAPES if not shape.get("bidirectional")]
+
+
+def causal(shape: dict[str, Any], layers: int = 2) -> Any:
+    """A causal language model without dropout, its biases not zero."""
+    torch.manual_seed(0)
+    config = ScratchConfig(
+        **shape, vocab_size=40, hidden_size=16, num_hidden_layers=layers, intermediate_size=24, causal=True
+    )
+    model = heads.ScratchForCausalLM(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return model.eval()
+
+
+@pytest.mark.parametrize("shape", CAUSAL, ids=str)
+def test_what_comes_after_a_token_changes_no_state_of_it(shape):
+    model, batch = causal(shape), padded(7, 7)
+    batch["input_ids"][1, :4] = batch["input_ids"][0, :4]
+    with torch.no_grad():
+        states = model.trunk(**batch).last_hidden_state
+        other = model_of(shape)(**batch).last_hidden_state
+    assert not torch.isclose(states[0, 4:], states[1, 4:]).all(-1).any()
+    torch.testing.assert_close(states[0, :4], states[1, :4])
+    if shape["kind"] != "rnn":  # without the mask it would
+        assert not torch.isclose(other[0, 3], other[1, 3]).all()
+
+
+@pytest.mark.parametrize("shape", CAUSAL, ids=str)
+def test_it_agrees_with_its_sibling_that_reads_both_ways(shape):
+    model, tokens = causal(shape, layers=1), padded(7, 7)["input_ids"]
+    both = ScratchModel(ScratchConfig(**{**model.config.to_dict(), "causal": False})).eval()
+    both.load_state_dict(model.trunk.state_dict())
+    with torch.no_grad():
+        states = model.trunk(tokens).last_hidden_state
+        if shape["kind"] == "separable_cnn":  # its kernel lies one place further to the left
+            known = torch.randn(2, 16, 7)
+            one, other = model.trunk.layers[0].depthwise(known), both.layers[0].depthwise(known)
+            torch.testing.assert_close(one[..., 1:7], other[..., :6])
+            return
+        for end in (1, 4, 7):  # of one layer the last token's state is the same: it sees all there is
+            torch.testing.assert_close(states[:, end - 1], both(tokens[:, :end]).last_hidden_state[:, -1])
+
+
+@pytest.mark.parametrize("shape", CAUSAL, ids=str)
+def test_it_generates_the_likeliest_token_each_time(shape):
+    model = causal(shape)
+    one, other = torch.tensor([[2, 7, 9, 5]]), torch.tensor([[2, 11]])
+    together = torch.tensor([[2, 7, 9, 5], [0, 0, 2, 11]])
+    found = model.generate(together, attention_mask=(together > 0).long(), max_new_tokens=5, do_sample=False)
+    for row, text in zip(found, (one, other), strict=True):
+        for _ in range(5):
+            text = torch.cat([text, model(text).logits[:, -1:].argmax(-1)], 1)
+            if text[0, -1] == model.config.eos_token_id:
+                break
+        own = row[row != 0]
+        assert own.tolist() == text[0, : len(own)].tolist()
+        assert len(own) == text.shape[1]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_causal_run_its_pipeline_and_what_starts_from_it(name, tmp_path, tl_run):
+    (tmp_path / "corpus.txt").write_text("\n".join(TEXTS * 4))
+    small = ["model.hidden=16", "model.layers=2", "model.vocabulary=300", "model.tokenizer=bpe", "task.max_length=32"]
+    given = ["task=lm", "task.objective=causal", f"task.train={tmp_path / 'corpus.txt'}", f"model={name}", *small]
+    assert tl_run(*given, "optimizer.lr=0.02", "training.epochs=8", "hydra.run.dir=first") == 0
+    records = [json.loads(line) for line in Path("first/metrics.jsonl").read_text().splitlines()]
+    scores = [record["bits_per_character"] for record in records if record["kind"] == "validation"]
+    assert scores[-1] < 0.8 * scores[0]
+    package.register()
+    assert "tl_run.register()" in Path("first/model/README.md").read_text()
+    generate = transformers.pipeline("text-generation", model="first/model")
+    (said,) = generate("the film", max_new_tokens=6, do_sample=False)
+    assert said["generated_text"].startswith("the film")
+    tokens = generate.tokenizer("the film")["input_ids"]
+    assert (tokens[0], tokens[-1] == generate.tokenizer.eos_token_id) == (2, False)
+    begin = [*toy(tmp_path), "model=custom", "model.path=first/model", "task.max_length=32"]
+    for mode in ("off", "require"):
+        assert tl_run(*begin, "freeze=trunk", f"features.mode={mode}", f"hydra.run.dir={mode}") == 0
+    lines = [Path(mode, "predictions-test.jsonl").read_text() for mode in ("off", "require")]
+    assert lines[0] == lines[1]
+    model, _ = package.load_model("off/model")
+    trunk = transformers.AutoModelForCausalLM.from_pretrained("first/model").trunk.state_dict()
+    assert model.config.causal
+    assert all(torch.equal(trunk[key], value) for key, value in model.trunk.state_dict().items())
+    assert tl_run(*begin, "model.head=linear", "training.max_steps=1", "hydra.run.dir=own") == 0
+    assert json.loads(Path("own/model/head.json").read_text())["pooling"] == "last"
+
+
+@pytest.mark.parametrize("shape", CAUSAL, ids=str)
+def test_a_causal_text_is_a_vector_that_has_seen_all_of_it(shape):
+    trunk, batch = causal(shape).trunk, padded(7, 4)
+    other = batch["input_ids"].clone()
+    other[0, 6] = other[1, 3] = 39
+    vectors = [
+        trunk.pooled(trunk(i, batch["attention_mask"])[0], batch["attention_mask"]) for i in (batch["input_ids"], other)
+    ]
+    assert not torch.isclose(*vectors).all(1).any()
 
 
 # -- vocabularies
@@ -239,7 +344,11 @@ def test_refused_in_words(overrides, words):
 def test_every_tensor_is_loaded_again_and_the_trunk_by_every_head(shape, tmp_path):
     scratch.register()
     config = ScratchConfig(**shape, vocab_size=40, hidden_size=16, num_hidden_layers=2, intermediate_size=24)
-    autos = [getattr(transformers, name) for name in HEADS]
+    autos = [getattr(transformers, name) for name in Scratch.auto_classes]
+    if config.bidirectional:
+        with pytest.raises(BadOption, match=r"model\.bidirectional=true reads what comes next: type false, or task"):
+            transformers.AutoModelForCausalLM.from_config(config)
+        autos.remove(transformers.AutoModelForCausalLM)
     for auto in autos:
         torch.manual_seed(0)
         model = auto.from_config(config)
@@ -265,10 +374,10 @@ def test_a_kind_without_a_head_is_refused(tl_run, capsys):
 
 def test_other_texts_or_options_are_another_folder():
     options = check(compose("model=rnn", "model.vocabulary=300")).model
-    first = made(options, TEXTS, 32)
-    assert made(options, TEXTS, 32) == first
-    others = [made(options, TEXTS[1:], 32), made(options, TEXTS, 16)]
-    others.append(made(check(compose("model=rnn", "model.vocabulary=300", "model.cell=gru")).model, TEXTS, 32))
+    first = made(options, TEXTS, 32, CLASSIFIER)
+    assert made(options, TEXTS, 32, CLASSIFIER) == first
+    others = [made(options, TEXTS[1:], 32, CLASSIFIER), made(options, TEXTS, 16, CLASSIFIER)]
+    others.append(made(check(compose("model=rnn", "model.vocabulary=300", "model.cell=gru")).model, TEXTS, 32, CLASSIFIER))
     assert len({first, *others}) == 4
     (first / "config.json").write_text("{}")
-    assert json.loads((made(options, TEXTS, 32) / "config.json").read_text())["kind"] == "rnn"
+    assert json.loads((made(options, TEXTS, 32, CLASSIFIER) / "config.json").read_text())["kind"] == "rnn"

@@ -14,23 +14,29 @@ from composing import compose
 from finished_objects import assemble
 from tl_run import cli, embedded, predict, task
 from tl_run.config.check import check
+from tl_run.data.encoded import Encoded
 from tl_run.data.table import Table
+from tl_run.data.tuples import Tuples
 from tl_run.errors import BadInput, BadOption
 from tl_run.task import pair_losses
-from tl_run.task.pair_scores import best_threshold, partner_ranks
+from tl_run.task.pair_scores import best_threshold, clusters, partner_ranks
+from tl_run.task.pairs import Example
 
 PAIRS, TRIPLETS = ["task.label=null"], ["task.label=null", "task.negative=negative"]
+TEXTS = ["task.label=null", "task.text_pair=null", "task.clusters=label"]
 FORMS = {
     "scores": [],
     "binary": [],
     "pairs": PAIRS,
     "triplets": TRIPLETS,
+    "texts": TEXTS,
     "classes": ["task.loss=classifier"],
 }
 LABELS = {
     "scores": lambda i: f"{(i * 7) % 5}.5",
     "binary": lambda i: str(i % 2),
     "classes": lambda i: ("entails", "neutral", "denies")[i % 3],
+    "texts": lambda i: ("films", "plots", "poems")[i % 3],
 }
 
 
@@ -169,6 +175,24 @@ def test_equal_vectors_find_nothing():
     assert partner_ranks(np.ones((12, 2, 3)), members).tolist() == [12] * 12
 
 
+def test_clusters_are_found_whatever_they_are_called():
+    generator = np.random.default_rng(2)
+    centres, gold = np.eye(4, 8), generator.integers(0, 4, 60)
+    vectors = centres[gold] + 0.05 * generator.normal(size=(60, 8))
+    found = clusters(vectors, 4)
+    assert (clusters(vectors, 4) == found).all()
+    made = kind(*TEXTS)
+    made.form = "texts"
+    examples = [Example(str(i), ("a", "a"), 1.0, ["news", "sport", "law", "art"][g]) for i, g in enumerate(gold)]
+    encoded = Tuples(Encoded(*[np.zeros(0)] * 4), np.zeros((60, 2), int), [], np.zeros((60, 2), int), examples)
+    sides = [*np.stack([vectors, vectors], 1).astype(np.float32)]
+    assert made.metrics(made.gather(sides, encoded), encoded) == {"nmi": pytest.approx(1)}
+    mixed = made.metrics(made.gather([sides[i] for i in generator.permutation(60)], encoded), encoded)
+    counts = np.array([[((found == c) & (gold == g)).sum() for g in range(4)] for c in range(4)])
+    assert (counts > 0).sum() == 4  # each cluster is one label
+    assert mixed["nmi"] < 0.3
+
+
 # -- reading
 
 
@@ -228,6 +252,12 @@ def test_class_numbers_of_the_hub():
             ["train.csv, line 3: 'label' is neither 0 nor 1: type task.loss=cosine for scores"],
         ),
         ({"train": table("1", "3")}, ("task.metric=f1",), ["task.metric=f1: scores have spearman, pearson: type one"]),
+        (
+            {"train": table("a", "b"), "validation": table("a", "", "a", path="dev.csv")},
+            TEXTS,
+            ["dev.csv, line 3: 'label' is missing, a label is needed (task.clusters)"],
+        ),
+        ({"train": table("a", "a")}, TEXTS, ["train.csv: every 'label' is a: two labels or more make clusters"]),
         ({"train": table("1", "3")}, ("task.label=score",), ["task.label: train.csv has no column 'score'"]),
         (
             {"train": table("1", "0")},
@@ -258,6 +288,12 @@ def test_problems_are_told_with_their_lines(tables, options, words):
         (["model.dropout=0.1"], "does nothing with task=similarity"),
         (["model.head=linear"], "task=similarity has a head of its own"),
         (["task.text_pair=text"], "must be different columns"),
+        (["task.text_pair=null"], "texts alone have the loss in_batch, and no label: type task.label=null, or"),
+        ([*TEXTS, "task.negative=n"], "texts alone have the loss in_batch"),
+        ([*TEXTS, "task.loss=triplet_hinge"], "texts alone have the loss in_batch"),
+        ([*PAIRS, "task.text_pair=null"], "judged by their clusters: type task.clusters=<column of labels>"),
+        (["task.clusters=topic"], "task.clusters and task.label exclude each other"),
+        ([*PAIRS, "task.metric=nmi"], "task.metric=nmi compares clusters with labels: type task.clusters=<column>"),
     ],
 )
 def test_options_that_contradict_each_other(options, words):
@@ -291,6 +327,7 @@ SAID = {
     "binary": {"gold", "prediction", "cosine"},
     "pairs": {"cosine", "rank"},
     "triplets": {"negative", "cosine", "cosine_negative", "rank"},
+    "texts": {"gold", "cluster"},
     "classes": {"gold", "prediction", "probability", "probabilities"},
 }
 
@@ -302,6 +339,7 @@ SAID = {
         ("binary", ["model.pooling=max"]),
         ("pairs", ["freeze=all_but_bias"]),
         ("triplets", ["freeze=bottom", "freeze.layers=1", "model.pooling=cls"]),
+        ("texts", ["freeze=bottom", "freeze.layers=1"]),
         ("classes", ["freeze=trunk"]),
     ],
 )
@@ -314,7 +352,8 @@ def test_a_run_and_what_it_leaves(form, more, tl_run, bert, tmp_path, capsys):
     for other in ("warm", "off"):  # the same bits with the store and without
         assert scored(other)[1] == lines
         assert {**scored(other)[0]["test"]} == result["test"]
-    assert all(line.keys() == {"id", "text", "text_pair", *SAID[form]} for line in lines)
+    pair = {"text_pair"} if form != "texts" else set()
+    assert all(line.keys() == {"id", "text", *pair, *SAID[form]} for line in lines)
 
     capsys.readouterr()
     arguments = ["cold", "test.csv", "--format", "jsonl", "--batch-size", "2"]
@@ -327,6 +366,46 @@ def test_a_run_and_what_it_leaves(form, more, tl_run, bert, tmp_path, capsys):
             assert again["cosine"] == pytest.approx(line["cosine"], abs=1e-5)
     assert cli.outcome(lambda: predict.predict(["cold", "test.csv"])) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(lines) + 1
+
+
+def test_texts_alone_are_read_twice_with_different_dropout(bert, tmp_path):
+    parts = assemble(*data(tmp_path, "texts"), "model=custom", f"model.path={bert}")
+    batch = parts.job.task.collate_training(parts.encoded["train"], np.arange(6), parts.found.pad, 0, 0)
+    one, other = parts.model.train()(**{k: v for k, v in batch.items() if k != "labels"}).vectors.unflatten(0, (2, 6))
+    assert not torch.isclose(one, other).all(1).any()
+    one, other = parts.model.eval()(**{k: v for k, v in batch.items() if k != "labels"}).vectors.unflatten(0, (2, 6))
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("form", ["texts", "pairs", "classes"])
+def test_vectors_of_texts_alone_by_a_model_that_was_not_trained(form, tl_run, bert, tmp_path, capsys):
+    given = [*data(tmp_path, form), "model=custom", f"model.path={bert}", "training.epochs=0", "hydra.run.dir=run"]
+    assert tl_run(*given) == 0
+    result, _ = scored("run")
+    assert (result["steps"], result["best_step"], result["audit"]["learning_moved"]) == (0, 0, 0)
+    texts = ["the film was good", "a very dull plot and a poor ending " * 5, "i"]
+    Path("new.csv").write_text("text\n" + "\n".join(texts))
+    capsys.readouterr()
+    assert cli.outcome(lambda: predict.predict(["run", "new.csv", "--format", "jsonl"])) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    model = transformers.AutoModel.from_pretrained(bert)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(bert)
+    inputs = tokenizer(texts, padding=True, truncation=True, max_length=16, return_tensors="pt")
+    mask = inputs["attention_mask"][..., None]
+    with torch.inference_mode():
+        expected = (model(**inputs).last_hidden_state * mask).sum(1) / mask.sum(1)
+    assert [{*line} for line in told] == [{"id", "vector"}] * 3
+    torch.testing.assert_close(torch.tensor([line["vector"] for line in told]), expected)
+    assert cli.outcome(lambda: predict.predict(["run", "new.csv"])) == 0
+    assert json.loads(next(csv.DictReader(capsys.readouterr().out.splitlines()))["vector"]) == told[0]["vector"]
+
+
+def test_clusters_of_the_first_texts_of_pairs(tl_run, bert, tmp_path):
+    given = [*data(tmp_path, "pairs"), "model=custom", f"model.path={bert}", "training.max_steps=2"]
+    assert tl_run(*given, "task.clusters=negative", "task.metric=nmi", "hydra.run.dir=run") == 0
+    result, lines = scored("run")
+    assert {"nmi", "recall_at_1", "loss"} <= {*result["test"]}
+    assert {*lines[0]} == {"id", "text", "text_pair", "gold", "cosine", "rank", "cluster"}
 
 
 def test_the_threshold_is_chosen_on_validation_and_only_used_on_test(tl_run, bert, tmp_path):

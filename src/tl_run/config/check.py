@@ -12,7 +12,9 @@ from tl_run.config.options import (
     FreezePattern,
     FreezePhase,
     FreezeSchedule,
+    Generation,
     Images,
+    LanguageModel,
     Lora,
     Model,
     QuestionAnswering,
@@ -20,6 +22,7 @@ from tl_run.config.options import (
     Rnn,
     Run,
     SeparableCnn,
+    Seq2Seq,
     Similarity,
     Transformer,
 )
@@ -70,6 +73,8 @@ def check(config: dict[str, Any]) -> Run:
             f"task.stride={task.stride} tokens are shared by two windows of task.max_length={task.max_length}: type "
             "fewer"
         )
+    if isinstance(task, Generation):
+        _check_generation(task)
     if getattr(task, "shots", None) and task.limit:
         raise BadOption("task.shots and task.limit exclude each other: labelled examples per class, or in all")
     micro = run.training.micro_batch_size
@@ -83,6 +88,8 @@ def check(config: dict[str, Any]) -> Run:
             f"training.micro_batch_size={micro}: the loss in_batch compares every pair of a batch with all others, so "
             "it cannot be cut: type training.micro_batch_size=auto; if memory runs out, a smaller training.batch_size"
         )
+    if isinstance(task, LanguageModel):
+        _check_language_model(task)
     if isinstance(task, Similarity):
         _check_similarity(task, run.model)
     if isinstance(run.freeze, FreezePattern):
@@ -169,15 +176,35 @@ def _check_shape(model: Model) -> None:
         raise BadOption(
             f"model.hidden={model.hidden} is no multiple of 2 x model.heads={model.heads}: each head has an even width"
         )
+    if isinstance(model, Seq2Seq) and model.hidden % model.heads:
+        raise BadOption(f"model.hidden={model.hidden} is no multiple of model.heads={model.heads}: type one that is")
     if isinstance(model, Rnn) and model.bidirectional and model.hidden % 2:
         raise BadOption(f"model.hidden={model.hidden}: model.bidirectional=true halves it, so type an even number")
     if isinstance(model, SeparableCnn) and model.kernel % 2 == 0:
         raise BadOption(f"model.kernel={model.kernel}: a kernel has a middle, so type an odd number")
 
 
+def _check_language_model(task: LanguageModel) -> None:
+    causal, pairs = task.objective == "causal", task.next_sentence
+    if causal and pairs:
+        raise BadOption("task.next_sentence=true goes with hidden tokens: type task.objective=masked")
+    if pairs and task.max_length < 5:
+        raise BadOption(f"task.max_length={task.max_length}: two segments and what marks them take 5 tokens or more")
+    if task.metric == "bits_per_character" and not causal:
+        raise BadOption("task.metric=bits_per_character is counted with task.objective=causal: type perplexity")
+    if task.metric == "sentence_accuracy" and not pairs:
+        raise BadOption("task.metric=sentence_accuracy is counted of pairs: type task.next_sentence=true")
+
+
 def _check_similarity(task: Similarity, model: Model) -> None:
     """The loss fits the columns, and what a vector alone has no use for is not given."""
     loss = f"task.loss={task.loss}"
+    if task.text_pair is None:
+        _check_texts_alone(task)
+    if task.clusters is not None and task.label is not None:
+        raise BadOption("task.clusters and task.label exclude each other: clusters are found without, type label=null")
+    if task.metric == "nmi" and task.clusters is None:
+        raise BadOption("task.metric=nmi compares clusters with labels: type task.clusters=<column>")
     if task.negative is not None and task.label is not None:
         raise BadOption("task.negative and task.label exclude each other: triplets have no label, type task.label=null")
     if task.loss.startswith("triplet") and task.negative is None:
@@ -195,6 +222,27 @@ def _check_similarity(task: Similarity, model: Model) -> None:
         )
     if model.dropout is not None:
         raise BadOption(f"model.dropout={model.dropout:g} does nothing with task={task.name}: its vectors have no head")
+
+
+def _check_texts_alone(task: Similarity) -> None:
+    """A text that belongs to itself has neither a label nor a loss but one."""
+    if task.label is not None or task.negative is not None or task.loss not in ("auto", "in_batch"):
+        raise BadOption(
+            "task.text_pair=null: texts alone have the loss in_batch, and no label: type task.label=null, or "
+            "task.text_pair=<column>"
+        )
+    if task.clusters is None:
+        raise BadOption(
+            "task.text_pair=null: texts alone are judged by their clusters: type task.clusters=<column of labels>, "
+            "which training does not see"
+        )
+
+
+def _check_generation(task: Generation) -> None:
+    if task.prompt is not None and task.prompt.count("{source}") != 1:
+        raise BadOption(f"task.prompt='{task.prompt}': the source stands nowhere in it, or twice: type {{source}} once")
+    if task.beams == 1 and task.length_penalty != 1:
+        raise BadOption(f"task.length_penalty={task.length_penalty:g} does nothing without beams: type task.beams=4")
 
 
 def _check_labels(task: Classification) -> None:

@@ -21,6 +21,8 @@ class Tuples:
     members: np.ndarray  # (examples, sides): which rows
     ids: list[str]
     labels: np.ndarray  # (examples, ...), -1 or NaN where there is none
+    examples: Sequence[Any] = ()
+    """What they were made of."""
 
     def __len__(self) -> int:
         return len(self.members)

@@ -44,6 +44,8 @@ class Trunk:
     def find(self, learns: Collection[str]) -> tuple[Cut | None, str]:
         """The highest cut below all that learns, or None and why."""
         parts = self.anatomy
+        if self.base.config.is_encoder_decoder and self.model.can_generate():
+            return None, "of an encoder-decoder that writes no states are kept"
         if any(name in learns for name in parts.embeddings):
             return None, "the embeddings learn"
         free = [any(name in learns for name in layer) for layer in parts.layers]

@@ -75,7 +75,8 @@ def anatomy(model: nn.Module, new: Collection[str] = ()) -> Anatomy:
 
     The layers are the longest list of equal blocks in the base model, with an encoder's before its decoder's; what is
     registered before them embeds, what comes after (pooler, final norm) is the top. Parameters outside the base model,
-    and new ones above the layers, are the head.
+    and new ones above the layers, are the head; a T5 is its own base model, and its output layer the head where it has
+    one of its own.
     """
     base: nn.Module = getattr(model, "base_model", model)
     paths = {id(module): name for name, module in model.named_modules()}
@@ -86,6 +87,7 @@ def anatomy(model: nn.Module, new: Collection[str] = ()) -> Anatomy:
     embeddings: list[str] = []
     top: list[str] = []
     head: list[str] = []
+    new = {*new, *(_output(model) if base is model else ())}
     reached = 0  # layers up to the end of the list that was last seen
     for name, _ in model.named_parameters():
         number, reached = _place(name, lists) or (None, reached)
@@ -133,6 +135,16 @@ def _lists(base: nn.Module) -> list[nn.ModuleList]:
 
 def _alike(blocks: nn.ModuleList) -> bool:
     return len({type(block) for block in blocks}) == 1 and any(True for _ in blocks[0].parameters())
+
+
+def _output(model: nn.Module) -> list[str]:
+    """The parameters of the layer that words are written with, where they are not those of the embeddings."""
+    layer = getattr(model, "lm_head", None)
+    embeddings = getattr(model, "get_input_embeddings", lambda: None)()
+    if layer is None or embeddings is None:
+        return []
+    own = {id(p) for p in layer.parameters()} - {id(p) for p in embeddings.parameters()}
+    return [name for name, parameter in model.named_parameters() if id(parameter) in own]
 
 
 def _place(name: str, lists: list[tuple[str, nn.ModuleList]]) -> tuple[int, int] | None:

@@ -1,14 +1,18 @@
 """The model card of a saved model: what it is, where it came from, what it scored, in the hub's format."""
 
+import json
 from typing import Any
 
 import yaml
+
+from tl_run.config.options.model import MODEL_TYPE as SCRATCH
 
 PIPELINE = """```python
 from transformers import pipeline
 pipeline("{kind}", model="<this folder>")
 ```
 """
+REGISTERED = "```python\nimport tl_run\ntl_run.register()  # transformers does not know this model by itself\n"
 OWN_HEAD = """No class of transformers has this head: `pipeline()` would put an untrained one in its place. It loads so:
 
 ```python
@@ -56,6 +60,8 @@ def card(job: Any, result: dict[str, Any]) -> str:
         for name, value in (result[split] or {}).items()
     )
     use = (job.task.usage or PIPELINE.format(kind=job.task.pipeline)) if stock else OWN_HEAD
+    if json.loads((job.model_folder / "config.json").read_text(encoding="utf-8")).get("model_type") == SCRATCH:
+        use = use.replace("```python\n", REGISTERED)
     use += f"\n{job.task.input_note}\n" if job.task.input_note else ""
     if sentences:
         use = SENTENCES.format(length=options.task.max_length)

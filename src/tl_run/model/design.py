@@ -77,6 +77,7 @@ def settle(design: Design, config: Any, tokenizer: Any, name: str) -> Design:
         )
     one_way = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
     one_way = one_way and type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING
+    one_way = getattr(config, "causal", one_way)  # our own models may be either
     if design.pooling == "cls" and one_way:
         raise BadOption(
             f"model.pooling=cls: {name} reads from left to right, its first token knows nothing of the others: "

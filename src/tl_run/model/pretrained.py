@@ -15,6 +15,7 @@ import torch
 import transformers
 from torch import nn
 
+from tl_run.config.options.model import MODEL_TYPE
 from tl_run.errors import BadInput, BadOption
 from tl_run.model import heads, scratch, sentences
 from tl_run.model.design import DESIGN, STOCK, TOWERS, Design, settle
@@ -28,7 +29,9 @@ AUTO_CLASSES = (  # of the kinds of task
     "AutoModelForCausalLM",
     "AutoModelForImageClassification",
     "AutoModelForMaskedLM",
+    "AutoModelForPreTraining",
     "AutoModelForQuestionAnswering",
+    "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
 )
@@ -37,7 +40,11 @@ AUTO_CLASSES = (  # of the kinds of task
 OBJECTIVES = {  # what else a language model may do
     "AutoModelForCausalLM": ", or task.objective=masked",
     "AutoModelForMaskedLM": ", or task.objective=causal",
+    "AutoModelForPreTraining": ", or task.next_sentence=false",
 }
+
+
+PAIRS = "AutoModelForPreTraining"  # of most families another head
 
 
 @dataclass(frozen=True)
@@ -94,9 +101,9 @@ def load(
     notes: list[str] = []
     try:
         tokenizer = _processor(folder, processor)
-        config = transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
     except Exception as problem:  # transformers raises OSError, ValueError, KeyError and its backends' own
         raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
+    config = read_config(folder)
     same_head = getattr(config, "id2label", None) == labels.get("id2label", getattr(config, "id2label", None))
     config.update(dict(labels))
     if max_length is not None:
@@ -107,11 +114,9 @@ def load(
     if not stock:
         design = settle(design, config, tokenizer, name)
     auto = getattr(transformers, auto_class if stock else "AutoModel")
-    if type(config) not in auto._model_mapping:
-        other = OBJECTIVES.get(auto_class, "")
-        raise BadOption(
-            f"{name}: transformers has no {auto_class} for a {config.model_type}: type another model{other}"
-        )
+    if type(config) not in auto._model_mapping or (auto_class == PAIRS and not _decides_on_pairs(config)):
+        other, what = OBJECTIVES.get(auto_class, ""), "next-sentence head" if auto_class == PAIRS else auto_class
+        raise BadOption(f"{name}: transformers has no {what} for a {config.model_type}: type another model{other}")
     torch.manual_seed(seed)
     if pretrained:
         model, lacking, left = _read(folder, auto, config)
@@ -141,6 +146,21 @@ def load(
     if max_length is not None:
         _check_length(max_length, _positions(model), name)
     return Pretrained(model.eval(), tokenizer, start, notes)
+
+
+def _decides_on_pairs(config: Any) -> bool:
+    """Whether the family's class for pretraining asks if one segment follows the other."""
+    return config.model_type == MODEL_TYPE or type(config) in transformers.MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING
+
+
+def read_config(folder: Path) -> Any:
+    """The config of the model in a folder. Raises: BadInput when it cannot be read."""
+    _quiet()
+    scratch.register()
+    try:
+        return transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
+    except Exception as problem:  # as above
+        raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
 
 
 def _processor(folder: Path, what: str) -> Any:
@@ -258,11 +278,9 @@ def load_model(folder: Path) -> tuple[Any, Any]:
         pictures = (folder / FILES["image processor"][0]).is_file()
         tokenizer = _processor(folder, "image processor" if pictures else "tokenizer")
         config = transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
-        # Of the class that the folder names only the kind is used: BertForSequenceClassification.
-        name = f"AutoModelFor{(config.architectures or [''])[0].partition('For')[2]}"
-        if not ours and name not in AUTO_CLASSES:
+        auto = transformers.AutoModel if ours else _auto_class(config)
+        if auto is None:
             raise BadInput(f"{folder}: {config.architectures} is no model that a run has saved")
-        auto = getattr(transformers, "AutoModel" if ours else name)
         model = auto.from_pretrained(
             folder, config=config, use_safetensors=True, **DATA_ONLY, **_no_pooler(auto, config)
         )
@@ -271,6 +289,16 @@ def load_model(folder: Path) -> tuple[Any, Any]:
     if ours:
         model = heads.restore(model, folder)
     return model.eval(), tokenizer
+
+
+def _auto_class(config: Any) -> Any:
+    """The Auto class that makes what the folder names of its config: of T5ForConditionalGeneration that of seq2seq."""
+    named = (config.architectures or [""])[0]
+    for auto in (getattr(transformers, name) for name in AUTO_CLASSES):
+        found = auto._model_mapping.get(type(config), ())
+        if named in [kind.__name__ for kind in (found if isinstance(found, tuple) else (found,))]:
+            return auto
+    return None
 
 
 def _quiet() -> None:

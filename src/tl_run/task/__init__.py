@@ -8,6 +8,7 @@ KINDS = {
     "lm": "tl_run.task.lm:LanguageModel",
     "images": "tl_run.task.images:Images",
     "qa": "tl_run.task.qa:QuestionAnswering",
+    "generation": "tl_run.task.generation:Generation",
     "regression": "tl_run.task.regression:Regression",
     "tagging": "tl_run.task.tagging:Tagging",
     "srl": "tl_run.task.srl:Srl",

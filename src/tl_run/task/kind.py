@@ -44,6 +44,8 @@ class Kind:
     """The member of the embedded family `model=tiny` that reads what this kind has."""
     lower_is_better: frozenset[str] = frozenset()
     """Metrics of which less is better."""
+    open_vocabulary = False
+    """Whether the model may read tokens that stand in no text of the data, such as those it writes."""
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -68,6 +70,11 @@ class Kind:
     def reading(self) -> str:
         """How much of a text the model reads, for its card."""
         return f"Texts are cut at {self.options.max_length} tokens." if self.options.max_length else ""
+
+    @property
+    def row_length(self) -> int | None:
+        """Tokens of the longest row that the model reads."""
+        return self.options.max_length
 
     # -- reading
 
@@ -109,6 +116,9 @@ class Kind:
         return [str(i) for i in range(len(rows.rows))]
 
     # -- model
+
+    def meet(self, config: Any) -> None:
+        """Take from the model's config what of the kind depends on it, before all is loaded. Raises: BadOption."""
 
     def head(self) -> dict[str, Any]:
         """What the model's config says of the head."""

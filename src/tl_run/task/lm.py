@@ -35,6 +35,15 @@ class LanguageModel(Kind):
 
     lower_is_better = frozenset({"perplexity", "bits_per_character"})
 
+    @classmethod
+    def of(cls, options: options.LanguageModel) -> LanguageModel:
+        """With task.next_sentence a model that answers that too."""
+        if not options.next_sentence:
+            return cls(options)
+        from tl_run.task.next_sentence import NextSentence
+
+        return NextSentence(options)
+
     def __init__(self, options: options.LanguageModel) -> None:
         super().__init__(options)
         self.masked = options.objective == "masked"
@@ -73,11 +82,15 @@ class LanguageModel(Kind):
 
     def encode(self, examples: Sequence[Document], tokenizer: Any, /) -> Blocks:
         """Blocks of task.max_length tokens."""
+        self.learn_vocabulary(tokenizer)
+        changing = "other tokens are hidden in each epoch" if self.masked else ""
+        return Blocks.stream(self.corpus(examples), tokenizer, self.options.max_length, examples, changing)
+
+    def learn_vocabulary(self, tokenizer: Any) -> None:
+        """What masks are drawn from. Raises: BadOption when there is no mask token and one is needed."""
         self.size, self.mask_id = len(tokenizer), tokenizer.mask_token_id
         if self.masked and self.mask_id is None:
             raise BadOption("task.objective=masked: this tokenizer has no mask token: type task.objective=causal")
-        changing = "other tokens are hidden in each epoch" if self.masked else ""
-        return Blocks.stream(self.corpus(examples), tokenizer, self.options.max_length, examples, changing)
 
     def collate(self, encoded: Any, indices: np.ndarray, pad: Mapping[str, int]) -> dict[str, torch.Tensor]:
         """Inputs (batch, tokens) and `labels` (batch, 2, tokens): ids to be found, or -100, and their words."""
@@ -105,7 +118,7 @@ class LanguageModel(Kind):
                     words[row],
                     self.options.mask_share,
                     whole_words=self.options.whole_words,
-                    draw=(*draw, number),
+                    draw=(*draw, int(encoded.labels[number])),
                     size=self.size,
                     mask_id=self.mask_id,
                 )

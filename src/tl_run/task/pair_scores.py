@@ -1,5 +1,6 @@
-"""How well cosines tell what belongs together: the best threshold, and the rank of each text's partner."""
+"""How well vectors tell what belongs together: the best threshold, the rank of each text's partner, clusters."""
 
+import warnings
 from collections import defaultdict
 
 import numpy as np
@@ -40,3 +41,14 @@ def partner_ranks(vectors: np.ndarray, members: np.ndarray) -> np.ndarray:
             scores[row, [*partners[first], *([itself[first]] if first in itself else [])]] = -np.inf
         ranks[start : start + CHUNK] = 1 + (scores >= reached[:, None]).sum(1)
     return ranks
+
+
+def clusters(units: np.ndarray, count: int) -> np.ndarray:
+    """The cluster of each vector of length 1 (examples, hidden): the best of ten k-means, the same ten every time."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    # Several threads would add up in the order in which they are done; and equal vectors make fewer clusters.
+    with threadpool_limits(1), warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        return KMeans(count, n_init=10, random_state=0).fit_predict(units)  # type: ignore[arg-type]

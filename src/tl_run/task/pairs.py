@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tl_run.config import options
@@ -17,11 +17,12 @@ FORMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "scores": ("cosine", ("spearman", "pearson")),
     "binary": ("contrastive", ("accuracy", "average_precision", "f1")),
     "pairs": ("in_batch", RECALLS),
+    "texts": ("in_batch", ()),
     "triplets": ("triplet_hinge", (*RECALLS, "accuracy")),
     "classes": ("classifier", ("accuracy", "f1_macro")),
 }
-"""What examples may be: pairs with a score, with 0 or 1, that belong together, triplets, or pairs of a class. For each
-the loss that task.loss=auto means, and its metrics, the main one first."""
+"""What examples may be: pairs with a score, with 0 or 1, that belong together, texts alone, triplets, or pairs of a
+class. For each the loss that task.loss=auto means, and its metrics, the main one first; nmi comes last."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Example:
     id: str
     texts: tuple[str, ...]
     label: Any
+    cluster: str | None = None
+    """What only the score of clusters sees."""
 
 
 class Pairs(Kind):
@@ -50,6 +53,11 @@ class Pairs(Kind):
         """What task.loss=auto means."""
         return FORMS[self.form][0] if self.options.loss == "auto" else self.options.loss
 
+    @property
+    def _metrics(self) -> tuple[str, ...]:
+        """Those that there are."""
+        return (*FORMS[self.form][1], *(("nmi",) if self.options.clusters else ()))
+
     def read(self, sources: Mapping[str, Table]) -> dict[str, list[Example]]:
         problems: list[str] = []
         if self.options.id:
@@ -60,6 +68,10 @@ class Pairs(Kind):
             split: self._examples(rows, self._sides, labels[split], "task.", problems)
             for split, rows in sources.items()
         }
+        for split, rows in sources.items():
+            if self.options.clusters and not (split == "train" and "validation" in sources):
+                names = self._cluster_names(rows, problems)
+                examples[split] = [replace(e, cluster=name) for e, name in zip(examples[split], names, strict=True)]
         refuse(problems)
         self._settle_form(labels["train"])
         self._check(sources, labels, problems)
@@ -68,14 +80,17 @@ class Pairs(Kind):
 
     def read_unlabelled(self, rows: Table) -> list[Example]:
         problems: list[str] = []
-        examples = self._examples(rows, self._sides[:2], [None] * len(rows.rows), "the run's ", problems)
+        sides = self._sides[:2]
+        if self.options.text_pair is None or {*rows.columns} <= {self.options.text, self.options.id}:
+            sides = sides[:1]  # there are only vectors to give
+        examples = self._examples(rows, sides, [None] * len(rows.rows), "the run's ", problems)
         refuse(problems)
         return examples
 
     @property
     def _sides(self) -> list[tuple[str, str]]:
-        """The columns of the texts, each with its option."""
-        roles = ("text", "text_pair", "negative")
+        """The columns of the texts, each with its option; a text alone is the other one too."""
+        roles = ("text", "text_pair", "negative") if self.options.text_pair else ("text", "text")
         return [(column, role) for role in roles if (column := getattr(self.options, role))]
 
     def _examples(
@@ -108,11 +123,25 @@ class Pairs(Kind):
                 problems.append(f"{rows.where(i)}: '{column}' is {what}, {needed} is needed (task.label)")
         return labels
 
+    def _cluster_names(self, rows: Table, problems: list[str]) -> list[str | None]:
+        """What clusters are compared with: nothing is missing where a split is scored."""
+        column = self.options.clusters
+        assert column
+        values, names = rows.column(column, "task.clusters"), rows.class_names.get(column)
+        found = [_class(value, names) for value in values]
+        for i, (value, name) in enumerate(zip(values, found, strict=True)):
+            if name is None:
+                problems.append(f"{rows.where(i)}: '{column}' is {kind_of(value)}, a label is needed (task.clusters)")
+        if len({*found}) < 2:
+            problems.append(f"{rows.path}: every '{column}' is {found[0]}: two labels or more make clusters")
+        return found
+
     def _settle_form(self, labels: Sequence[Any]) -> None:
         """What the examples are, from the columns and the labels of train, and so loss and metric."""
         found = {label for label in labels if label is not None}
         if self.options.label is None:
-            self.form = "triplets" if self.options.negative else "pairs"
+            alone = self.options.text_pair is None
+            self.form = "triplets" if self.options.negative else "texts" if alone else "pairs"
         elif self.options.loss == "classifier":
             self.form, self.labels = "classes", sorted(found)
         elif found <= {0, 1}:
@@ -120,7 +149,7 @@ class Pairs(Kind):
         else:
             self.form, self.range = "scores", (min(found), max(found))
             self.notes.append(f"scores: {self.range[0]:g} to {self.range[1]:g} (of train) is 0 to 1 in the loss")
-        self.metric = FORMS[self.form][1][0] if self.options.metric == "auto" else self.options.metric
+        self.metric = self._metrics[0] if self.options.metric == "auto" else self.options.metric
         self.notes.append(f"task.loss: {self.loss_name}")
 
     def _check(self, sources: Mapping[str, Table], labels: Mapping[str, list[Any]], problems: list[str]) -> None:
@@ -136,17 +165,18 @@ class Pairs(Kind):
             for i, label in enumerate(labels[split]):
                 if label is not None and label not in known:
                     problems.append(f"{rows.where(i)}: '{column}' is {label}, which does not occur in train")
-        if self.metric not in (metrics := FORMS[self.form][1]):
-            problems.append(f"task.metric={self.metric}: {self.form} have {', '.join(metrics)}: type one of them")
+        if self.metric not in self._metrics:
+            problems.append(f"task.metric={self.metric}: {self.form} have {', '.join(self._metrics)}: type one of them")
 
     def stratum(self, example: Example) -> Any:  # type: ignore[override]
         """A class, or 0 or 1; all others are one stratum."""
         return example.label if example.label is None or self.form in ("binary", "classes") else 0
 
     def inputs(self, example: Example) -> dict[str, Any]:
-        line = {"id": example.id, **dict(zip(("text", "text_pair", "negative"), example.texts, strict=False))}
+        roles = ("text", "text_pair", "negative") if self.options.text_pair else ("text",)
+        line = {"id": example.id, **dict(zip(roles, example.texts, strict=False))}
         if self.options.label is None:
-            return line
+            return line | ({"gold": example.cluster} if self.options.clusters else {})
         return line | {"gold": int(example.label) if self.form == "binary" else example.label}
 
 

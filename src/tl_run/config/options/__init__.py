@@ -21,6 +21,7 @@ from tl_run.config.options.model import Pretrained as Pretrained
 from tl_run.config.options.model import Rnn as Rnn
 from tl_run.config.options.model import Scratch as Scratch
 from tl_run.config.options.model import SeparableCnn as SeparableCnn
+from tl_run.config.options.model import Seq2Seq as Seq2Seq
 from tl_run.config.options.model import Transformer as Transformer
 from tl_run.config.options.optimizer import Adam as Adam
 from tl_run.config.options.optimizer import Optimizer as Optimizer
@@ -35,6 +36,7 @@ from tl_run.config.options.run import Sweep as Sweep
 from tl_run.config.options.run import Training as Training
 from tl_run.config.options.task import AnyTask as AnyTask
 from tl_run.config.options.task import Classification as Classification
+from tl_run.config.options.task import Generation as Generation
 from tl_run.config.options.task import Images as Images
 from tl_run.config.options.task import LanguageModel as LanguageModel
 from tl_run.config.options.task import QuestionAnswering as QuestionAnswering

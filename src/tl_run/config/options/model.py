@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 from tl_run.config.options.ranges import Count, Positive, Whole
 from tl_run.config.schema import Range
 
+MODEL_TYPE = "tl_run_scratch"
+"""What config.json of our own models says that they are."""
+
 
 @dataclass(frozen=True)
 class AnyModel:
@@ -54,6 +57,13 @@ class Scratch(AnyModel):
     pretrained = False
     revision = None
     copy = None
+    auto_classes = (  # those of model/scratch/heads.py
+        "AutoModelForCausalLM",
+        "AutoModelForMaskedLM",
+        "AutoModelForPreTraining",
+        "AutoModelForSequenceClassification",
+        "AutoModelForTokenClassification",
+    )
 
     layers: Count
     hidden: Annotated[int, Range(at_least=2)]
@@ -64,6 +74,24 @@ class Scratch(AnyModel):
     """What the entries of the vocabulary are: pieces as BERT has them, as SentencePiece, pieces of bytes as GPT-2."""
     vocabulary: Annotated[int, Range(at_least=300)]
     """Entries at most."""
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """What only this kind's config.json has."""
+        raise NotImplementedError
+
+    def config(self, size: int, max_length: int) -> dict[str, Any]:
+        """config.json, with a vocabulary of this size."""
+        return {
+            "model_type": MODEL_TYPE,
+            "kind": self.kind,  # type: ignore[attr-defined]
+            "vocab_size": size,
+            "hidden_size": self.hidden,
+            "num_hidden_layers": self.layers,
+            "hidden_dropout_prob": self.hidden_dropout,
+            "max_position_embeddings": max_length,
+            **self.shape,
+        }
 
 
 @dataclass(frozen=True)
@@ -111,7 +139,41 @@ class SeparableCnn(Scratch):
         return {"kernel_size": self.kernel}
 
 
-Model = Pretrained | Rnn | Transformer | SeparableCnn
+@dataclass(frozen=True)
+class Seq2Seq(Scratch):
+    """A small BART (arXiv:1910.13461), encoder and decoder, with the norms before what they feed, as mBART has them
+    (arXiv:2001.08210): transformers' own, so that it loads without tl-run."""
+
+    auto_classes = ("AutoModelForSeq2SeqLM",)
+
+    kind: Literal["seq2seq"]
+    heads: Count
+    """Attention heads of a layer; hidden is a multiple of them."""
+    feed_forward: Count
+    """Width between the two matrices of a layer's feed-forward part."""
+
+    def config(self, size: int, max_length: int) -> dict[str, Any]:
+        """config.json, with a vocabulary of this size; the tokens are those of `model.scratch.vocabulary`."""
+        sizes = {"layers": self.layers, "attention_heads": self.heads, "ffn_dim": self.feed_forward}
+        return {
+            "model_type": "mbart",
+            "architectures": ["MBartForConditionalGeneration"],
+            "is_encoder_decoder": True,
+            "vocab_size": size,
+            "d_model": self.hidden,
+            **{f"{part}_{name}": value for part in ("encoder", "decoder") for name, value in sizes.items()},
+            "dropout": self.hidden_dropout,
+            "max_position_embeddings": max_length,
+            "scale_embedding": True,
+            "pad_token_id": 0,
+            "bos_token_id": 2,
+            "decoder_start_token_id": 2,
+            "eos_token_id": 3,
+            "forced_eos_token_id": 3,
+        }
+
+
+Model = Pretrained | Rnn | Transformer | SeparableCnn | Seq2Seq
 
 SOLVED = ("svm", "logistic")
 """Heads that are solved on features of the frozen trunk, not trained step by step."""

@@ -46,7 +46,8 @@ class EarlyStopping:
 class Training:
     """How long, in which portions, and how often it is looked at."""
 
-    epochs: Count
+    epochs: Whole
+    """0: nothing is trained, and the model is scored as it is."""
     max_steps: Count | None
     """Optimizer steps in all, instead of epochs."""
     batch_size: Count

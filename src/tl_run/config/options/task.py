@@ -7,8 +7,8 @@ from tl_run.config.options.ranges import Count, Positive, Share, Whole
 from tl_run.config.schema import Range
 
 COLUMNS = (
-    *("text", "text_pair", "negative", "question", "context", "answers"),
-    *("tokens", "predicate", "tags", "image", "label", "head", "tail", "id"),
+    *("text", "text_pair", "negative", "question", "context", "answers", "source", "target", "references"),
+    *("tokens", "predicate", "tags", "image", "label", "clusters", "head", "tail", "id"),
 )
 """Options that name a column of the data by the part it plays."""
 
@@ -133,8 +133,11 @@ class LanguageModel(AnyTask):
     """Part of the tokens that is hidden, when masked."""
     whole_words: bool
     """Hide whole words, when masked: all pieces of one together."""
-    metric: Literal["auto", "perplexity", "accuracy", "bits_per_character"]
-    """Chooses the best model; auto: perplexity."""
+    next_sentence: bool
+    """When masked, read pairs of segments, and learn too whether the second follows the first in its document, as every
+    other one does, or is drawn from another (arXiv:1810.04805, section 3.1)."""
+    metric: Literal["auto", "perplexity", "accuracy", "bits_per_character", "sentence_accuracy"]
+    """Chooses the best model; auto: perplexity. bits_per_character: causal only; sentence_accuracy: of pairs."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +229,39 @@ class QuestionAnswering(AnyTask):
 
 
 @dataclass(frozen=True)
+class Generation(AnyTask):
+    """A text is written for a text: translations, summaries, replies."""
+
+    kind: Literal["generation"]
+    source: str
+    """Column of the text that is read."""
+    target: str
+    """Column of the text to be written."""
+    references: str | None
+    """Column of lists of texts, any of which would do: scores are counted by them in the splits that have the column,
+    by the target in others."""
+    prompt: str | None
+    """What is read of a source: it stands for {source}, and \\n for a new line, as in 'summarize: {source}'; null: the
+    source alone, with a new line behind it where one stack reads it and goes on with the target."""
+    max_target_length: Annotated[int, Range(at_least=2)]
+    """Tokens kept of a target, and written at most, the one that ends a text among them."""
+    beams: Count
+    """Texts that are followed while one is written; 1: the likeliest token every time (greedy search)."""
+    length_penalty: float
+    """With beams, the sum of a text's log-probabilities is divided by its length to this power: above 0 prefers longer
+    texts."""
+    no_repeat_ngram: Whole
+    """So many tokens in a row are not written twice in a text; 0: they may be."""
+    by_character: bool | Literal["auto"]
+    """Score Chinese by characters (BLEU by sacrebleu's zh tokenizer); auto: when most letters of the targets are
+    Chinese."""
+    metric: Literal["auto", "bleu", "chrf", "rouge1", "rouge2", "rougeL", "perplexity"]
+    """Chooses the best model; auto: ROUGE-L. Writing is what takes long: with perplexity (of the targets, lower is
+    better) nothing is written for validation, only for the test split at the end. Else keep validation small, one beam,
+    and training.eval_every large."""
+
+
+@dataclass(frozen=True)
 class Similarity(AnyTask):
     """Two towers with shared weights: texts that belong together get vectors that point the same way."""
 
@@ -234,12 +270,16 @@ class Similarity(AnyTask):
     kind: Literal["similarity"]
     text: str
     """Column of the text (of a triplet: the anchor)."""
-    text_pair: str
-    """Column of the other text (of a triplet: the one that belongs to the anchor)."""
+    text_pair: str | None
+    """Column of the other text (of a triplet: the one that belongs to the anchor); null: there are texts alone, each of
+    which is read twice and belongs to itself, for dropout makes two vectors of it (SimCSE, arXiv:2104.08821)."""
     negative: str | None
     """Column of a text that does not belong to the first one: the examples are triplets then."""
     label: str | None
     """Column of a score, of 0 and 1, or of classes (loss=classifier); null: the texts of every pair belong together."""
+    clusters: str | None
+    """Column of labels that training does not see, where `label` is null: k-means finds as many clusters among the
+    vectors of `text` as there are labels, and metric nmi says how well the two agree."""
     loss: Literal[
         "auto",
         "cosine",
@@ -268,8 +308,10 @@ class Similarity(AnyTask):
         "recall_at_1",
         "recall_at_5",
         "recall_at_10",
+        "nmi",
     ]
-    """Chooses the best model; auto: spearman with scores, accuracy with 0 and 1 or classes, else recall_at_1."""
+    """Chooses the best model; auto: spearman with scores, accuracy with 0 and 1 or classes, nmi with texts alone, else
+    recall_at_1. nmi: normalized mutual information (arithmetic mean) of `clusters` and what k-means finds."""
 
     @property
     def divisible(self) -> bool:
@@ -304,4 +346,15 @@ class Relation(AnyTask):
     is a hit."""
 
 
-Task = Classification | Images | LanguageModel | QuestionAnswering | Regression | Relation | Similarity | Srl | Tagging
+Task = (
+    Classification
+    | Generation
+    | Images
+    | LanguageModel
+    | QuestionAnswering
+    | Regression
+    | Relation
+    | Similarity
+    | Srl
+    | Tagging
+)

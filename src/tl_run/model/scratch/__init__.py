@@ -6,7 +6,9 @@ def register() -> None:
     from transformers import (
         AutoConfig,
         AutoModel,
+        AutoModelForCausalLM,
         AutoModelForMaskedLM,
+        AutoModelForPreTraining,
         AutoModelForSequenceClassification,
         AutoModelForTokenClassification,
     )
@@ -16,6 +18,8 @@ def register() -> None:
 
     AutoConfig.register(ScratchConfig.model_type, ScratchConfig, exist_ok=True)
     AutoModel.register(ScratchConfig, ScratchModel, exist_ok=True)
+    AutoModelForCausalLM.register(ScratchConfig, heads.ScratchForCausalLM, exist_ok=True)
     AutoModelForMaskedLM.register(ScratchConfig, heads.ScratchForMaskedLM, exist_ok=True)
+    AutoModelForPreTraining.register(ScratchConfig, heads.ScratchForPreTraining, exist_ok=True)
     AutoModelForSequenceClassification.register(ScratchConfig, heads.ScratchForSequenceClassification, exist_ok=True)
     AutoModelForTokenClassification.register(ScratchConfig, heads.ScratchForTokenClassification, exist_ok=True)

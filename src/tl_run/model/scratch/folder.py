@@ -10,37 +10,27 @@ from tl_run import cache, durable, manifest
 from tl_run.errors import BadCheckpoint
 from tl_run.model.scratch import vocabulary
 
-HEADS = (  # those of heads.py
-    "AutoModelForMaskedLM",
-    "AutoModelForSequenceClassification",
-    "AutoModelForTokenClassification",
-)
 FORMAT = 1  # raise when the same options and texts would give another folder
 
 
-def made(options: Any, texts: Sequence[str], max_length: int) -> Path:
-    """The folder for these options and texts: from the cache, or made now. Raises: BadInput, MachineFault."""
+def made(options: Any, texts: Sequence[str], max_length: int, auto_class: str) -> Path:
+    """The folder for these options and texts, as `auto_class` reads them: from the cache, or made now.
+
+    Raises: BadInput, MachineFault.
+    """
     facts = {name: value for name, value in vars(options).items() if name not in ("name", "lr", "head", "dropout")}
-    digest = hashlib.sha256(json.dumps([FORMAT, facts, max_length], sort_keys=True).encode())
+    digest = hashlib.sha256(
+        json.dumps([FORMAT, facts, max_length, vocabulary.around(auto_class)], sort_keys=True).encode()
+    )
     for text in texts:
         digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
     folder = cache.folder() / "scratch" / digest.hexdigest()
     try:
         manifest.read_folder(folder)
     except (BadCheckpoint, OSError):
-        files = vocabulary.build(options.tokenizer, texts, options.vocabulary, max_length)
+        files = vocabulary.build(options.tokenizer, texts, options.vocabulary, max_length, auto_class)
         size = len(json.loads(files["tokenizer.json"])["model"]["vocab"])
-        config = {
-            "model_type": "tl_run_scratch",
-            "kind": options.kind,
-            "vocab_size": size,
-            "hidden_size": options.hidden,
-            "num_hidden_layers": options.layers,
-            "hidden_dropout_prob": options.hidden_dropout,
-            "max_position_embeddings": max_length,
-            **options.shape,
-        }
-        files["config.json"] = json.dumps(config, indent=2)
+        files["config.json"] = json.dumps(options.config(size, max_length), indent=2)
         folder.parent.mkdir(parents=True, exist_ok=True)
         writers = {name: _writer(text) for name, text in files.items()}
         durable.write_folder(folder, writers, {})

@@ -1,7 +1,8 @@
 """The layers of our own models: recurrent cells, self-attention, depthwise separable convolutions.
 
 Each takes states (batch, tokens, hidden) and a mask (batch, tokens), 1 where there is a token, and returns states. What
-a token's state becomes never depends on the padding behind it, nor on other texts of the batch.
+a token's state becomes never depends on the padding behind it, nor on other texts of the batch; where the config says
+causal, nor on what stands behind it in its own text.
 """
 
 import math
@@ -55,12 +56,16 @@ class Recurrent(Layer):
     @staticmethod
     def pooled(states: torch.Tensor, mask: torch.Tensor, config: Any) -> torch.Tensor:
         """The last valid state of each direction: not that of the padding."""
-        ends = mask.sum(1).long() - 1
-        last = states[torch.arange(len(states), device=states.device), ends]
+        end = last(states, mask)
         if not config.bidirectional:
-            return last
+            return end
         half = states.shape[-1] // 2
-        return torch.cat([last[:, :half], states[:, 0, half:]], -1)
+        return torch.cat([end[:, :half], states[:, 0, half:]], -1)
+
+
+def last(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The state of each text's last token: (batch, hidden)."""
+    return states[torch.arange(len(states), device=states.device), mask.sum(1).long() - 1]
 
 
 def turned(mask: torch.Tensor) -> torch.Tensor:
@@ -70,12 +75,15 @@ def turned(mask: torch.Tensor) -> torch.Tensor:
 
 
 class SelfAttention(Layer):
-    """A transformer's encoder layer (arXiv:1706.03762), its norms before what they feed (arXiv:2002.04745)."""
+    """A transformer's encoder layer (arXiv:1706.03762), its norms before what they feed (arXiv:2002.04745).
+
+    Causal, a token attends to itself and what stands before it.
+    """
 
     def __init__(self, config: Any) -> None:
         super().__init__()
         width = config.hidden_size
-        self.heads = config.num_attention_heads
+        self.heads, self.causal = config.num_attention_heads, config.causal
         self.attention_norm, self.forward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
         self.wide, self.narrow = nn.Linear(width, config.intermediate_size), nn.Linear(config.intermediate_size, width)
@@ -92,11 +100,19 @@ class SelfAttention(Layer):
         wide = nn.functional.gelu(self.wide(self.forward_norm(states)))
         return (states + self.dropout(self.narrow(wide))) * mask[..., None]
 
+    @staticmethod
+    def pooled(states: torch.Tensor, mask: torch.Tensor, config: Any) -> torch.Tensor:
+        """The first token's state; causal, the last one's, the only one that has seen the whole text."""
+        return last(states, mask) if config.causal else states[:, 0]
+
     def attend(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Multi-head attention: for each head softmax(Q K' / sqrt(its width)) V, put together by a last matrix."""
         query, key, value = (self._split(part(states)) for part in (self.query, self.key, self.value))
         weights = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
-        weights = weights.masked_fill(mask[:, None, None] == 0, torch.finfo(weights.dtype).min).softmax(-1)
+        seen = mask[:, None, None] != 0
+        if self.causal:
+            seen = seen & seen.new_ones(seen.shape[-1], seen.shape[-1]).tril()
+        weights = weights.masked_fill(~seen, torch.finfo(weights.dtype).min).softmax(-1)
         mixed = self.dropout(weights.to(value.dtype)) @ value
         return self.output(mixed.transpose(1, 2).flatten(2))
 
@@ -113,19 +129,23 @@ def positions(tokens: int, width: int) -> torch.Tensor:
 
 
 class SeparableConvolution(Layer):
-    """A convolution over tokens in two steps (arXiv:1706.03059): each channel by itself, then all at one place."""
+    """A convolution over tokens in two steps (arXiv:1706.03059): each channel by itself, then all at one place.
+
+    Its kernel has the token in its middle; causal, at its end.
+    """
 
     def __init__(self, config: Any) -> None:
         super().__init__()
         width, kernel = config.hidden_size, config.kernel_size
         self.norm = nn.LayerNorm(width)
-        self.depthwise = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+        around = kernel - 1 if config.causal else kernel // 2
+        self.depthwise = nn.Conv1d(width, width, kernel, padding=around, groups=width)
         self.pointwise = nn.Linear(width, width)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         known = self.norm(states) * mask[..., None]  # beyond the last token there is nothing, as beyond the first
-        mixed = self.depthwise(known.transpose(1, 2)).transpose(1, 2)
+        mixed = self.depthwise(known.transpose(1, 2))[..., : states.shape[1]].transpose(1, 2)
         return (states + self.dropout(nn.functional.gelu(self.pointwise(mixed)))) * mask[..., None]
 
     @staticmethod

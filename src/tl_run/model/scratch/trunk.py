@@ -7,13 +7,14 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
+from tl_run.config.options.model import MODEL_TYPE
 from tl_run.model.scratch.layers import LAYERS
 
 
 class ScratchConfig(PretrainedConfig):
     """What config.json says of a model; `kind` names its layers, which read what is theirs of the rest."""
 
-    model_type = "tl_run_scratch"
+    model_type = MODEL_TYPE
 
     def __init__(
         self,
@@ -26,19 +27,23 @@ class ScratchConfig(PretrainedConfig):
         cell: str = "lstm",
         bidirectional: bool = False,
         kernel_size: int = 5,
+        causal: bool = False,
         hidden_dropout_prob: float = 0.1,
         max_position_embeddings: int = 512,
         initializer_range: float = 0.02,
         pad_token_id: int = 0,
+        bos_token_id: int = 2,
+        eos_token_id: int = 3,
         **others: Any,
     ) -> None:
         self.kind, self.vocab_size = kind, vocab_size
         self.hidden_size, self.num_hidden_layers = hidden_size, num_hidden_layers
         self.num_attention_heads, self.intermediate_size = num_attention_heads, intermediate_size
         self.cell, self.bidirectional, self.kernel_size = cell, bidirectional, kernel_size
+        self.causal = causal
         self.hidden_dropout_prob, self.max_position_embeddings = hidden_dropout_prob, max_position_embeddings
         self.initializer_range = initializer_range
-        self.pad_token_id = pad_token_id
+        self.pad_token_id, self.bos_token_id, self.eos_token_id = pad_token_id, bos_token_id, eos_token_id
         others.setdefault("tie_word_embeddings", True)
         super().__init__(**others)
 

@@ -9,12 +9,20 @@ WORD = "▁"  # begins a word where words are marked, as in SentencePiece
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 
 
-def build(kind: str, texts: Sequence[str], size: int, max_length: int) -> dict[str, str]:
+def around(auto_class: str) -> tuple[str, str]:
+    """What stands before a text and behind it, as models of this class read it."""
+    return {"AutoModelForCausalLM": ("[CLS] ", ""), "AutoModelForSeq2SeqLM": ("", " [SEP]")}.get(
+        auto_class, ("[CLS] ", " [SEP]")
+    )
+
+
+def build(kind: str, texts: Sequence[str], size: int, max_length: int, auto_class: str = "") -> dict[str, str]:
     """tokenizer.json and tokenizer_config.json of a vocabulary of at most `size` entries, the special ones first.
 
     kind: wordpiece (arXiv:1609.08144), unigram (arXiv:1804.10959), bpe (arXiv:1508.07909, on bytes) or characters.
+    For models that generate, [SEP] ends a text; a causal one begins with [CLS].
     """
-    from tokenizers import processors
+    from tokenizers import pre_tokenizers, processors
 
     before = os.environ.get("TOKENIZERS_PARALLELISM")
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # sums in one order: the same texts give the same vocabulary
@@ -24,10 +32,14 @@ def build(kind: str, texts: Sequence[str], size: int, max_length: int) -> dict[s
         os.environ.pop("TOKENIZERS_PARALLELISM")
         if before is not None:
             os.environ["TOKENIZERS_PARALLELISM"] = before
+    begin, end = around(auto_class)
+    if auto_class == "AutoModelForSeq2SeqLM" and kind == "bpe":
+        # A word is the same entry at the beginning of a text as within it.
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     ids = {name: tokenizer.token_to_id(SPECIAL[name]) for name in ("cls", "sep")}
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B [SEP]",
+        single=f"{begin}$A{end}",
+        pair=f"{begin}$A [SEP] $B{end}",
         special_tokens=[(SPECIAL[name], number) for name, number in ids.items()],
     )
     config = {
@@ -35,6 +47,8 @@ def build(kind: str, texts: Sequence[str], size: int, max_length: int) -> dict[s
         "model_input_names": ["input_ids", "attention_mask"],
         "model_max_length": max_length,
         **{f"{name}_token": token for name, token in SPECIAL.items()},
+        **({"bos_token": SPECIAL["cls"]} if auto_class == "AutoModelForCausalLM" else {}),
+        **({"eos_token": SPECIAL["sep"]} if auto_class in ("AutoModelForCausalLM", "AutoModelForSeq2SeqLM") else {}),
     }
     return {"tokenizer.json": tokenizer.to_str(), "tokenizer_config.json": json.dumps(config, indent=2)}
 
