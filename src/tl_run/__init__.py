@@ -19,9 +19,9 @@ def load_model(folder: str | PathLike[str]) -> tuple[Any, Any]:
     """
     from pathlib import Path
 
-    from tl_run.model import pretrained
+    from tl_run.model import saved
 
-    return pretrained.load_model(Path(folder))
+    return saved.load_model(Path(folder))
 
 
 def register() -> None:

@@ -10,7 +10,7 @@ from tl_run import adapter, audit, features, freeze, hardware, transfer
 from tl_run.config.options import SOLVED, Model, Run
 from tl_run.data.encoded import Encoded
 from tl_run.errors import BadOption
-from tl_run.model import attention, compact, dropout, pretrained
+from tl_run.model import attention, compact, dropout, pretrained, reading
 from tl_run.model.anatomy import Anatomy, anatomy
 from tl_run.model.design import Design
 from tl_run.prepare import Job
@@ -57,7 +57,7 @@ def build(job: Job) -> Built:
     options, task = job.options, job.task
     torch.manual_seed(options.seed)
     began = time.perf_counter()
-    task.meet(pretrained.read_config(job.model_folder))
+    task.meet(reading.read_config(job.model_folder))
     found = pretrained.load(
         job.model_folder,
         task.auto_class,

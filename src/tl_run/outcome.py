@@ -8,7 +8,7 @@ from typing import Any
 from tl_run import durable
 from tl_run.build import Built
 from tl_run.evaluation import Evaluation
-from tl_run.model import pretrained
+from tl_run.model import saved
 from tl_run.model.card import card
 from tl_run.training import State
 
@@ -61,7 +61,7 @@ def write(built: Built, folder: Path, split: str, final: Evaluation, result: dic
         adapted.merge(model)
     model.config.update(job.task.head())  # with what validation has settled
     with durable.scratch(folder) as scratch:
-        pretrained.save(scratch, model, built.found.tokenizer, card(job, result))
+        saved.save(scratch, model, built.found.tokenizer, card(job, result))
         paths = (path for path in sorted(scratch.rglob("*")) if path.is_file())
         files = {path.relative_to(scratch).as_posix(): _moved(path) for path in paths}
         durable.write_folder(folder / "model", files, {"identity": job.identity})

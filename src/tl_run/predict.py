@@ -92,7 +92,7 @@ def _predictions(options: argparse.Namespace, kind: Any, table: Table) -> list[d
 
     from tl_run.evaluation import evaluate
     from tl_run.hardware import prepare
-    from tl_run.model.pretrained import padding
+    from tl_run.model.reading import padding
 
     model, tokenizer = tl_run.load_model(options.run / "model")
     kind.restore(model.config)

@@ -19,7 +19,7 @@ from tiny_models import FAMILIES
 from tl_run import predict
 from tl_run.config.options import SOLVED, AnyModel
 from tl_run.errors import BadInput, BadOption
-from tl_run.model import pretrained
+from tl_run.model import pretrained, saved
 from tl_run.model.anatomy import anatomy
 from tl_run.model.design import KINDS, MIXED, TRAINED, Design, settle
 from tl_run.model.heads import Headed
@@ -175,7 +175,7 @@ def test_a_head_from_formula_to_disk_and_back(
     model.train()(**inputs).logits.square().sum().backward()
     assert all(p.grad.abs().sum() > 0 for p in model.head.parameters())
 
-    pretrained.save(tmp_path / "saved", model, found.tokenizer, "card")
+    saved.save(tmp_path / "saved", model, found.tokenizer, "card")
     again, tokenizer = package.load_model(tmp_path / "saved")
     assert not again.training
     assert (again.layers, again.pooling, again.config.id2label) == (model.layers, pooling, LABELS["id2label"])
@@ -197,7 +197,7 @@ def test_every_family_has_the_states_that_are_read(kind: str, family: str, tmp_p
 
 def test_a_head_that_the_checkpoint_has_is_not_taken_over(folders: dict[str, Path], tmp_path: Path) -> None:
     first = load(folders["bert"], Design("stock"))
-    pretrained.save(tmp_path / "saved", first.model, first.tokenizer, "card")
+    saved.save(tmp_path / "saved", first.model, first.tokenizer, "card")
     assert "the checkpoint's head is not used, a new one is" in load(tmp_path / "saved", Design("linear")).notes
     assert "the checkpoint's head is not used, a new one is" not in load(folders["bert"], Design("linear")).notes
 
@@ -329,7 +329,7 @@ def test_dropout_of_a_stock_head(folders: dict[str, Path]) -> None:
 
 def test_a_stock_folder_loads_the_same_way(folders: dict[str, Path], tmp_path: Path) -> None:
     found = load(folders["bert"], Design("stock"))
-    pretrained.save(tmp_path / "saved", found.model, found.tokenizer, "card")
+    saved.save(tmp_path / "saved", found.model, found.tokenizer, "card")
     model, tokenizer = package.load_model(str(tmp_path / "saved"))
     assert type(model).__name__ == "BertForSequenceClassification"
     batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
@@ -356,7 +356,7 @@ def spoil(folder: Path, name: str, content: bytes | None) -> None:
 )
 def test_a_damaged_folder_is_told(name: str, content: bytes | None, folders: dict[str, Path], tmp_path: Path) -> None:
     found = load(folders["bert"], Design("linear"))
-    pretrained.save(tmp_path / "saved", found.model, found.tokenizer, "card")
+    saved.save(tmp_path / "saved", found.model, found.tokenizer, "card")
     spoil(tmp_path / "saved", name, content)
     with pytest.raises(BadInput, match="saved"):
         package.load_model(tmp_path / "saved")

@@ -16,7 +16,7 @@ from finished_objects import assemble, toy
 from tiny_models import FAMILIES
 from tl_run import load_model
 from tl_run.errors import BadInput, BadOption
-from tl_run.model import pretrained
+from tl_run.model import pretrained, saved
 from tl_run.model.design import Design
 from tl_run.model.start import together
 
@@ -42,7 +42,7 @@ def copy(folder: Path, to: Path) -> Path:
 def classifier(bert: Path, tmp_path: Path) -> Path:
     """A checkpoint that has a head for the labels no and yes."""
     found = load(bert, seed=5)
-    pretrained.save(tmp_path / "classifier", found.model, found.tokenizer, "card")
+    saved.save(tmp_path / "classifier", found.model, found.tokenizer, "card")
     return tmp_path / "classifier"
 
 
@@ -198,7 +198,7 @@ def test_a_pattern_that_copies_nothing_is_refused(classifier: Path) -> None:
 def test_a_head_of_ours_is_kept_for_the_same_labels(bert: Path, tmp_path: Path, head: Any, kept: bool) -> None:
     dense = Design("dense", pooling="mean")
     first = load(bert, design=dense, seed=5)
-    pretrained.save(tmp_path / "saved", first.model, first.tokenizer, "card")
+    saved.save(tmp_path / "saved", first.model, first.tokenizer, "card")
     found = load(tmp_path / "saved", head, design=dense)
     same = torch.equal(found.model.head.classifier.weight, first.model.head.classifier.weight)
     theirs = ("head.classifier.bias", "head.classifier.weight")

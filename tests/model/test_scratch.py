@@ -377,7 +377,8 @@ def test_other_texts_or_options_are_another_folder():
     first = made(options, TEXTS, 32, CLASSIFIER)
     assert made(options, TEXTS, 32, CLASSIFIER) == first
     others = [made(options, TEXTS[1:], 32, CLASSIFIER), made(options, TEXTS, 16, CLASSIFIER)]
-    others.append(made(check(compose("model=rnn", "model.vocabulary=300", "model.cell=gru")).model, TEXTS, 32, CLASSIFIER))
+    gru = check(compose("model=rnn", "model.vocabulary=300", "model.cell=gru")).model
+    others.append(made(gru, TEXTS, 32, CLASSIFIER))
     assert len({first, *others}) == 4
     (first / "config.json").write_text("{}")
     assert json.loads((made(options, TEXTS, 32, CLASSIFIER) / "config.json").read_text())["kind"] == "rnn"

@@ -20,6 +20,7 @@ from tl_run.config.check import check
 from tl_run.data import pairs_of_text
 from tl_run.data.table import Table
 from tl_run.errors import BadInput, BadOption
+from tl_run.model import writing
 from tl_run.task.generation import Written
 from tl_run.task.source_target import Example
 from tl_run.task.text_scores import Characters, scores
@@ -297,7 +298,6 @@ def test_every_family_runs_and_its_model_writes_the_same_elsewhere(family, toy, 
 
 
 def test_with_perplexity_nothing_is_written_before_the_test(toy, tl_run, monkeypatch):
-    from tl_run.model import writing
 
     written = []
     monkeypatch.setattr(writing, "write", lambda model, tokenizer, ids, mask: [written.append(1) or "x" for _ in ids])
@@ -458,16 +458,9 @@ def test_the_embedded_model_was_taught_to_copy_what_stands_between_two_masks(scr
     model = transformers.AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     inputs = tokenizer([pair["source"] for pair in found], padding=True, return_tensors="pt")
-    labels = tokenizer([pair["target"] for pair in found], padding=True, return_tensors="pt")["input_ids"]
-    before = torch.cat([torch.full_like(labels[:, :1], model.config.decoder_start_token_id), labels[:, :-1]], 1)
-    random = transformers.AutoModelForSeq2SeqLM.from_config(model.config, dtype=torch.float32).eval()
-
-    def lost(model: Any) -> float:
-        logits = model(**inputs, decoder_input_ids=before).logits
-        return torch.nn.functional.cross_entropy(logits[labels != 0], labels[labels != 0]).item()
-
     with torch.no_grad():
-        assert lost(model) < lost(random) - 1
+        written = writing.write(model, tokenizer, inputs["input_ids"], inputs["attention_mask"])
+    assert sum(text == pair["target"] for text, pair in zip(written, found, strict=True)) > 40
 
 
 def test_the_demo_and_the_plan_run_with_nothing_else_typed(tl_run, capsys):

@@ -3,8 +3,6 @@
 Nothing is downloaded or executed.
 """
 
-import inspect
-import logging
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -17,25 +15,11 @@ from torch import nn
 
 from tl_run.config.options.model import MODEL_TYPE
 from tl_run.errors import BadInput, BadOption
-from tl_run.model import heads, scratch, sentences
-from tl_run.model.design import DESIGN, STOCK, TOWERS, Design, settle
-from tl_run.model.folder import FILES
+from tl_run.model import heads, reading, sentences
+from tl_run.model.design import STOCK, TOWERS, Design, settle
+from tl_run.model.reading import DATA_ONLY, first_line, no_pooler, padding
 from tl_run.model.scratch.trunk import ScratchModel
 from tl_run.model.start import Start, tensors
-
-# Nothing is fetched, and code in the folder is not run; left to itself, transformers would ask on the terminal.
-DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-AUTO_CLASSES = (  # of the kinds of task
-    "AutoModelForCausalLM",
-    "AutoModelForImageClassification",
-    "AutoModelForMaskedLM",
-    "AutoModelForPreTraining",
-    "AutoModelForQuestionAnswering",
-    "AutoModelForSeq2SeqLM",
-    "AutoModelForSequenceClassification",
-    "AutoModelForTokenClassification",
-)
-
 
 OBJECTIVES = {  # what else a language model may do
     "AutoModelForCausalLM": ", or task.objective=masked",
@@ -68,13 +52,6 @@ class Pretrained:
         return padding(self.tokenizer)
 
 
-def padding(processor: Any) -> dict[str, int]:
-    """The value that pads each input column of what the processor makes: pictures are not padded."""
-    if isinstance(processor, transformers.BaseImageProcessor):
-        return {}
-    return {"input_ids": processor.pad_token_id, "token_type_ids": processor.pad_token_type_id}
-
-
 def load(
     folder: Path,
     auto_class: str,
@@ -96,14 +73,12 @@ def load(
     is a key of model.folder.FILES.
     Raises: BadInput when the folder cannot be read, BadOption when it does not fit the task's options.
     """
-    _quiet()
-    scratch.register()
     notes: list[str] = []
+    config = reading.read_config(folder)
     try:
-        tokenizer = _processor(folder, processor)
+        tokenizer = reading.processor(folder, processor)
     except Exception as problem:  # transformers raises OSError, ValueError, KeyError and its backends' own
-        raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
-    config = read_config(folder)
+        raise BadInput(f"model.path: {folder} cannot be loaded: {first_line(problem)}") from problem
     same_head = getattr(config, "id2label", None) == labels.get("id2label", getattr(config, "id2label", None))
     config.update(dict(labels))
     if max_length is not None:
@@ -127,7 +102,7 @@ def load(
         _draw(model, drawn, seed)
         start = Start.of(model, lacking | drawn, left | (drawn - lacking))
     else:
-        model = auto.from_config(config, dtype=torch.float32, **_no_pooler(auto, config))
+        model = auto.from_config(config, dtype=torch.float32, **no_pooler(auto, config))
         start = Start.of(model, set(tensors(model)), set())
         own = isinstance(model.base_model, ScratchModel)
         notes += model.base_model.notes() if own else ["model.pretrained=false: every weight is random"]
@@ -151,22 +126,6 @@ def load(
 def _decides_on_pairs(config: Any) -> bool:
     """Whether the family's class for pretraining asks if one segment follows the other."""
     return config.model_type == MODEL_TYPE or type(config) in transformers.MODEL_FOR_NEXT_SENTENCE_PREDICTION_MAPPING
-
-
-def read_config(folder: Path) -> Any:
-    """The config of the model in a folder. Raises: BadInput when it cannot be read."""
-    _quiet()
-    scratch.register()
-    try:
-        return transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
-    except Exception as problem:  # as above
-        raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
-
-
-def _processor(folder: Path, what: str) -> Any:
-    if what == "image processor":  # PIL's, also where torchvision is installed: its numbers differ in the last bits
-        return transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", **DATA_ONLY)
-    return transformers.AutoTokenizer.from_pretrained(folder, **DATA_ONLY)
 
 
 def _for_texts(tokenizer: Any, config: Any, max_length: int, name: str) -> list[str]:
@@ -194,10 +153,10 @@ def _read(folder: Path, auto: Any, config: Any) -> tuple[Any, set[str], set[str]
             ignore_mismatched_sizes=True,
             output_loading_info=True,
             **DATA_ONLY,
-            **_no_pooler(auto, config),
+            **no_pooler(auto, config),
         )
     except Exception as problem:
-        raise BadInput(f"model.path: {folder} cannot be loaded: {_first_line(problem)}") from problem
+        raise BadInput(f"model.path: {folder} cannot be loaded: {first_line(problem)}") from problem
     mismatched = {key[0] for key in report["mismatched_keys"]}
     lacking = set(report["missing_keys"]) | mismatched
     base = {key for key, _ in model.named_parameters()} - _outside(model)
@@ -221,13 +180,6 @@ def _outside(model: Any) -> set[str]:
     """Names of the parameters of the head: those that are not the base model's."""
     base = {id(parameter) for parameter in model.base_model.parameters()}
     return {name for name, parameter in model.named_parameters() if id(parameter) not in base}
-
-
-def _no_pooler(auto: Any, config: Any) -> dict[str, Any]:
-    """A trunk alone leaves out BERT's pooler, which would hold weights that no head of ours reads."""
-    kind: Any = transformers.MODEL_MAPPING.get(type(config), None) if auto is transformers.AutoModel else None
-    has_one = isinstance(kind, type) and "add_pooling_layer" in inspect.signature(kind).parameters
-    return {"add_pooling_layer": False} if has_one else {}
 
 
 def _check_length(max_length: int, longest: int, name: str) -> None:
@@ -259,54 +211,3 @@ def _draw(model: Any, names: Collection[str], seed: int) -> None:
         for name, tensor in tensors(model).items():
             if name in names:
                 tensor.copy_(values[name])
-
-
-def save(folder: Path, model: Any, tokenizer: Any, card: str) -> None:
-    """Write weights in fp32, label names, tokenizer, card; with a stock head `transformers` loads them by itself."""
-    _quiet()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    (folder / "README.md").write_text(card, encoding="utf-8")
-
-
-def load_model(folder: Path) -> tuple[Any, Any]:
-    """Model and tokenizer, or image processor, that a run has saved, whatever its head; see `tl_run.load_model`."""
-    _quiet()
-    scratch.register()
-    ours = (folder / DESIGN).is_file()
-    try:
-        pictures = (folder / FILES["image processor"][0]).is_file()
-        tokenizer = _processor(folder, "image processor" if pictures else "tokenizer")
-        config = transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
-        auto = transformers.AutoModel if ours else _auto_class(config)
-        if auto is None:
-            raise BadInput(f"{folder}: {config.architectures} is no model that a run has saved")
-        model = auto.from_pretrained(
-            folder, config=config, use_safetensors=True, **DATA_ONLY, **_no_pooler(auto, config)
-        )
-    except (OSError, ValueError, KeyError) as problem:
-        raise BadInput(f"{folder} cannot be loaded: {_first_line(problem)}") from problem
-    if ours:
-        model = heads.restore(model, folder)
-    return model.eval(), tokenizer
-
-
-def _auto_class(config: Any) -> Any:
-    """The Auto class that makes what the folder names of its config: of T5ForConditionalGeneration that of seq2seq."""
-    named = (config.architectures or [""])[0]
-    for auto in (getattr(transformers, name) for name in AUTO_CLASSES):
-        found = auto._model_mapping.get(type(config), ())
-        if named in [kind.__name__ for kind in (found if isinstance(found, tuple) else (found,))]:
-            return auto
-    return None
-
-
-def _quiet() -> None:
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    logging.getLogger("transformers").setLevel(logging.ERROR)
-
-
-def _first_line(problem: Exception) -> str:
-    lines = str(problem).strip().splitlines()
-    return f"{type(problem).__name__}: {lines[0] if lines else 'no reason given'}"
