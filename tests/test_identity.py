@@ -30,6 +30,9 @@ PLACES = {
     "training.checkpoint_every",
     "training.keep_checkpoints",
     "sweep.name",
+    "sweep.fail_fast",
+    "sweep.retries",
+    "sweep.timeout",
     "resume",
     "plan",
 }
@@ -74,7 +77,7 @@ def of(bert, table):
 @pytest.mark.parametrize(
     "overrides",
     [
-        ("sweep.name=other",),
+        ("sweep.name=other", "sweep.retries=2", "sweep.timeout=60", "sweep.fail_fast=true"),
         ("training.checkpoint_every=5", "training.keep_checkpoints=1", "hardware.threads=2", "plan=true"),
         ("task.epochs=9", "training.epochs=3"),
         ("model.lr=1", "optimizer.lr=2e-5"),

@@ -1,5 +1,6 @@
 """Which run is this? The hash of all that decides its result: config, data, starting weights, our own version."""
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -57,4 +58,15 @@ def of_model(folder: Path) -> dict[str, str]:
     """Checksums of a model folder's files that decide what is loaded."""
     suffixes = {".json", ".safetensors", ".model", ".txt"}
     files = sorted(path for path in folder.iterdir() if path.suffix in suffixes and path.is_file())
-    return {path.name: manifest.sha256_file(path) for path in files if path.name != manifest.MANIFEST}
+    return {path.name: _sum(path, *_marks(path)) for path in files if path.name != manifest.MANIFEST}
+
+
+def _marks(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=256)
+def _sum(path: Path, size: int, changed: int) -> str:
+    """The jobs of a sweep start from the same few files: each is read once."""
+    return manifest.sha256_file(path)
