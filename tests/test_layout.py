@@ -74,9 +74,9 @@ def test_the_modules_are_found():
 
 
 def test_the_centre_of_the_star():
-    assert importers("cli") == {"__main__", "predict", "hydra_plugins.tl_run_sweeper"}
+    assert importers("cli") == {"__main__", "predict", "job", "hydra_plugins.tl_run_sweeper"}
     assert importers("job") == {"cli"}
-    assert importers("prepare") == {"job", "run", "build", "environment"}
+    assert importers("prepare") == {"job", "run", "build", "environment", "sweep.plan"}
     assert importers("run") == {"job"}
     assert importers("build") == {"run", "outcome", "plan"}
     for satellite in ("outcome", "plan", "environment"):
@@ -125,6 +125,7 @@ def test_only_these_parts_see_options_at_all():
     assert {name for name in users if not name.startswith("config")} == {
         "data.sources",
         "prepare",
+        "sweep.plan",
         "task.*",
     }
 

@@ -94,7 +94,7 @@ def lora(model: nn.Module, anatomy: Anatomy, learns: Collection[str], options: A
     linear = {
         name: layer_of[f"{name}.weight"]
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and f"{name}.weight" in layer_of
+        if isinstance(module, nn.Linear | Conv1D) and f"{name}.weight" in layer_of.keys() - anatomy.fresh
     }
     wanted = {name for name in linear if {*_roles(name)} & {*options.targets}}
     _refuse_missing_roles(model, linear, options.targets)
@@ -121,8 +121,8 @@ def lora(model: nn.Module, anatomy: Anatomy, learns: Collection[str], options: A
     return Adapted(
         config=config,
         modules=chosen,
-        base=frozenset(name for name in sizes if not _is_lora(name)) - {*anatomy.head},
-        head=anatomy.head,
+        base=frozenset(name for name in sizes if not _is_lora(name)) - {*anatomy.head} - anatomy.fresh,
+        head=(*sorted(anatomy.fresh), *anatomy.head),
         words=f"lora rank {options.rank} alpha {options.alpha:g} on {', '.join(options.targets)} "
         f"of {_layers(chosen.values())}: {learned:,} parameters",
         notes=[f"{name} holds query, key and value in one: LoRA adapts all three" for name in fused],

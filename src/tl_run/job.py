@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from tl_run.cli import in_words
 from tl_run.config import check
 from tl_run.errors import BAD_INPUT, JOB_FAILED, BadCheckpoint, Interrupted
 from tl_run.folder import CONFIG, ENVIRONMENT, TERMINAL, RunFolder, drop_if_empty, enter, job_folder
@@ -64,10 +65,14 @@ def in_sweep(plain: dict[str, Any], overrides: list[str], sweep: Path) -> float 
 
 def _in_sweep(plain: dict[str, Any], overrides: list[str], sweep: Path) -> tuple[str, float | None]:
     """What the job's own process does: what it prints is in its folder."""
-    with Signals() as signals:
-        ready = prepare(plain, overrides)
-        path = job_folder(sweep, ready.overrides, ready.identity)
-        return str(path), _run(ready, plain, path, False, signals, log=TERMINAL)
+    try:
+        with Signals() as signals:
+            ready = prepare(plain, overrides)
+            path = job_folder(sweep, ready.overrides, ready.identity)
+            return str(path), _run(ready, plain, path, False, signals, log=TERMINAL)
+    except Exception as problem:
+        code, words = in_words(problem)
+        raise JobFailed(words, code) from problem
 
 
 def _run(

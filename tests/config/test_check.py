@@ -86,7 +86,6 @@ def phases(listed):
         (("optimizer.betas=[0.9,1.5]",), "optimizer.betas"),
         (("model.copy='['",), "model.copy: '[' is no regular expression"),
         (("model.copy=embeddings", "model.pretrained=false"), "model.copy and model.pretrained=false contradict"),
-        (("model.copy=embeddings", "adapter=lora"), "model.copy: adapter=lora goes beside weights that are whole"),
         (("hardware=gpu", "hardware.device=cpu"), "hardware=gpu and hardware.device=cpu contradict each other"),
         (("model=custom",), "model.path is required: type model.path=..."),
         (("optimizer.schedule=linea",), "Did you mean 'linear'?"),

@@ -37,7 +37,10 @@ def test_options(typed, meant):
 
 
 def test_what_a_name_from_elsewhere_leads_to_exists():
-    config = compose("freeze=bottom", "adapter=lora")
+    config, writes = (
+        compose(f"task={task}", "freeze=bottom", "adapter=lora") for task in ("reviews", "generation-demo")
+    )
+    config["task"] |= writes["task"]
     for target in ALIASES.values():
         place = config | {"hydra": {"run": {"dir": ""}}}
         for part in target.partition(" ")[0].partition("=")[0].split("."):

@@ -62,7 +62,7 @@ def test_a_value_comes_back_from_another_process_with_our_folder_and_environment
     ("work", "code", "words"),
     [
         (refuses, BAD_INPUT, "seed: no"),
-        (breaks, OUR_FAULT, "a fault of tl-run itself: ZeroDivisionError: the reason"),
+        (breaks, OUR_FAULT, "ZeroDivisionError: the reason"),
         (too_large, OUR_FAULT, "MemoryError"),
         (leaves, MACHINE, "its process ended itself with exit code 3"),
         (dies, MACHINE, "its process was ended by SIGKILL: perhaps by the system, for want of memory"),

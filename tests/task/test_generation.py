@@ -20,7 +20,7 @@ from tl_run.config.check import check
 from tl_run.data import pairs_of_text
 from tl_run.data.table import Table
 from tl_run.errors import BadInput, BadOption
-from tl_run.model import writing
+from tl_run.task import writing
 from tl_run.task.generation import Written
 from tl_run.task.source_target import Example
 from tl_run.task.text_scores import Characters, scores

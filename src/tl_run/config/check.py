@@ -116,8 +116,6 @@ def check(config: dict[str, Any]) -> Run:
         _check_pattern("model.copy", run.model.copy)
         if not run.model.pretrained:
             raise BadOption("model.copy and model.pretrained=false contradict each other: leave one of the two out")
-        if isinstance(run.adapter, Lora):
-            raise BadOption("model.copy: adapter=lora goes beside weights that are whole: type adapter=none")
     if run.model.statistics == "fixed" and not run.model.pretrained:
         raise BadOption(
             "model.statistics=fixed: random weights have no statistics to keep: type model.statistics=moving"

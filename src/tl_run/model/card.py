@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from tl_run.config.options.model import MODEL_TYPE as SCRATCH
+from tl_run.model.scratch.folder import MODEL_TYPE as SCRATCH
 
 PIPELINE = """```python
 from transformers import pipeline

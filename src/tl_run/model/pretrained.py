@@ -13,11 +13,11 @@ import torch
 import transformers
 from torch import nn
 
-from tl_run.config.options.model import MODEL_TYPE
 from tl_run.errors import BadInput, BadOption
 from tl_run.model import heads, reading, sentences
 from tl_run.model.design import STOCK, TOWERS, Design, settle
 from tl_run.model.reading import DATA_ONLY, first_line, no_pooler, padding
+from tl_run.model.scratch.folder import MODEL_TYPE
 from tl_run.model.scratch.trunk import ScratchModel
 from tl_run.model.start import Start, tensors
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from tl_run.errors import MACHINE, Failure, Interrupted
+from tl_run.errors import MACHINE, OUR_FAULT, Failure, Interrupted
 from tl_run.signals import Signals
 
 START = "forkserver"
@@ -35,7 +35,8 @@ class JobFailed(Failure):
 def apart(work: Callable[..., Any], *arguments: Any, limit: float | None = None) -> Any:
     """What `work` returns, called in a new process for at most `limit` seconds; all of it must be picklable.
 
-    Raises: JobFailed with the failure's own words, or when the process dies; Interrupted when it was asked to stop.
+    Raises: JobFailed with the words of what `work` raised, or when the process dies; Interrupted when it was asked to
+    stop.
     """
     context = multiprocessing.get_context(START)
     if START == "forkserver":
@@ -99,17 +100,16 @@ def _child(
     os.environ.clear()
     os.environ.update(environment)
     threading.Thread(target=_follow, daemon=True).start()
-    from tl_run.cli import in_words
-
     try:
         answer: tuple[Any, ...] = (DONE, work(*arguments))
     except Interrupted as stop:
         answer = (STOPPED, str(stop))
     except KeyboardInterrupt:
         answer = (STOPPED, "SIGINT")
+    except Failure as failure:
+        answer = (FAILED, str(failure), failure.code)
     except Exception as problem:
-        code, words = in_words(problem)
-        answer = (FAILED, words, code)
+        answer = (FAILED, f"{type(problem).__name__}: {problem}", OUR_FAULT)
     pipe.send(answer)
 
 

@@ -173,7 +173,7 @@ class Generation(Kind):
 
     def start(self, model: Any, new: Collection[str], train: Encoded) -> None:
         """Put the options into the model's generation config. Raises: BadOption when the model cannot write."""
-        from tl_run.model import writing
+        from tl_run.task import writing
 
         if self.in_one and not writing.is_causal(model):
             raise BadOption(
@@ -258,7 +258,7 @@ class Generation(Kind):
 
     def write(self, batch: Mapping[str, torch.Tensor], model: Any) -> list[str]:
         """The model's own texts for the sources of a batch."""
-        from tl_run.model import writing
+        from tl_run.task import writing
 
         ids, mask = batch["input_ids"], batch["attention_mask"]
         if not self.in_one:

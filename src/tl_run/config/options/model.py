@@ -6,9 +6,6 @@ from typing import Annotated, Any, Literal
 from tl_run.config.options.ranges import Count, Positive, Whole
 from tl_run.config.schema import Range
 
-MODEL_TYPE = "tl_run_scratch"
-"""What config.json of our own models says that they are."""
-
 
 @dataclass(frozen=True)
 class AnyModel:
@@ -81,9 +78,8 @@ class Scratch(AnyModel):
         raise NotImplementedError
 
     def config(self, size: int, max_length: int) -> dict[str, Any]:
-        """config.json, with a vocabulary of this size."""
+        """config.json, with a vocabulary of this size; of our own models without their type."""
         return {
-            "model_type": MODEL_TYPE,
             "kind": self.kind,  # type: ignore[attr-defined]
             "vocab_size": size,
             "hidden_size": self.hidden,

@@ -10,6 +10,7 @@ from tl_run import cache, durable, manifest
 from tl_run.errors import BadCheckpoint
 from tl_run.model.scratch import vocabulary
 
+MODEL_TYPE = "tl_run_scratch"
 FORMAT = 1  # raise when the same options and texts would give another folder
 
 
@@ -30,7 +31,7 @@ def made(options: Any, texts: Sequence[str], max_length: int, auto_class: str) -
     except (BadCheckpoint, OSError):
         files = vocabulary.build(options.tokenizer, texts, options.vocabulary, max_length, auto_class)
         size = len(json.loads(files["tokenizer.json"])["model"]["vocab"])
-        files["config.json"] = json.dumps(options.config(size, max_length), indent=2)
+        files["config.json"] = json.dumps({"model_type": MODEL_TYPE} | options.config(size, max_length), indent=2)
         folder.parent.mkdir(parents=True, exist_ok=True)
         writers = {name: _writer(text) for name, text in files.items()}
         durable.write_folder(folder, writers, {})

@@ -7,7 +7,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from tl_run.config.options.model import MODEL_TYPE
+from tl_run.model.scratch.folder import MODEL_TYPE
 from tl_run.model.scratch.layers import LAYERS
 
 
