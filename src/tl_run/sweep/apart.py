@@ -5,6 +5,7 @@ a start costs milliseconds instead of the imports' seconds. Forking the process 
 once torch has threads.
 """
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -12,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -68,6 +70,12 @@ def apart(work: Callable[..., Any], *arguments: Any, limit: float | None = None)
     if what == DONE:
         return value
     raise JobFailed(value, *code)
+
+
+@atexit.register
+def _end_server() -> None:
+    """It is waited for, so that the time of its jobs counts as that of the sweep (`time tl-run -m ...`)."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # nothing happens where none was started
 
 
 def _wait(process: Any, pipe: Connection, signals: Signals, limit: float | None) -> bool:
