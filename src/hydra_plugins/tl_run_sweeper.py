@@ -33,9 +33,9 @@ class GridSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """Run all jobs. Raises: JobsFailed after the last one, naming every job that failed."""
-        from tl_run.cli import in_words
         from tl_run.console import Terminal
         from tl_run.errors import JobsFailed
+        from tl_run.failures import in_words
         from tl_run.sweep import ledger
         from tl_run.sweep.board import Board
         from tl_run.sweep.plan import plan

@@ -1,19 +1,13 @@
 """The command `tl-run`: Hydra composes, job.py runs, and every outcome has its exit code. No torch is imported here."""
 
-import contextlib
 import os
 import re
 import sys
-import tempfile
-import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 from tl_run import errors
 from tl_run.config import check, messages
-from tl_run.folder import LOG
-from tl_run.secrets import mask, scrub
+from tl_run.failures import outcome
 
 
 def main() -> None:
@@ -21,59 +15,6 @@ def main() -> None:
     # OpenMP threads that spin make a job 18 times slower beside one busy neighbour; must be set before torch loads.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(outcome(lambda: _compose_and_run(sys.argv[1:])))
-
-
-def outcome(command: Callable[[], None]) -> int:
-    """Run a command and turn whatever it raises into a message on stderr and an exit code."""
-    try:
-        command()
-    except errors.Interrupted as interrupted:
-        say("warning", f"interrupted by {interrupted}")
-        return interrupted.code
-    except KeyboardInterrupt:
-        return errors.SECOND_INTERRUPT
-    except BrokenPipeError:  # the reader of our output has gone: tl-run ... | head
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return errors.DONE
-    except SystemExit as stop:  # argparse and Hydra's own --help
-        return stop.code if isinstance(stop.code, int) else errors.BAD_INPUT
-    except Exception as problem:
-        code, words = in_words(problem)
-        say("error", words)
-        return code
-    return errors.DONE
-
-
-def in_words(problem: Exception) -> tuple[int, str]:
-    """Exit code and message; the traceback of a fault of ours goes to a log that the message names."""
-    if isinstance(problem, errors.Failure):
-        return problem.code, str(problem)
-    if words := messages.explain(problem):
-        return errors.BAD_INPUT, words
-    words = f"a fault of tl-run itself: {type(problem).__name__}: {problem}\n  traceback: {_log(problem)}"
-    return errors.OUR_FAULT, words
-
-
-def say(kind: str, words: str) -> None:
-    """Print to stderr; neither secrets nor control characters from data reach the terminal."""
-    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in scrub(words))
-    print(f"{kind}: {shown}", file=sys.stderr, flush=True)
-
-
-def _log(problem: Exception) -> Path:
-    folder = getattr(problem, "run_folder", None)  # a start that wrote nothing has left none
-    path = Path(folder if folder and folder.is_dir() else tempfile.gettempdir()) / LOG
-    command, trace = " ".join(mask(sys.argv)), scrub("".join(traceback.format_exception(problem)))
-    text = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {command}\n{trace}\n"
-    if os.environ.get("TL_DEBUG"):
-        print(text, file=sys.stderr)
-    try:
-        with path.open("a", encoding="utf-8") as log:
-            log.write(text)
-    except OSError as reason:
-        return Path(f"not written ({reason}); set TL_DEBUG=1 to see it")
-    return path
 
 
 def _compose_and_run(arguments: list[str]) -> None:

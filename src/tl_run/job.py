@@ -9,9 +9,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from tl_run.cli import in_words
 from tl_run.config import check
 from tl_run.errors import BAD_INPUT, JOB_FAILED, BadCheckpoint, Interrupted
+from tl_run.failures import in_words
 from tl_run.folder import CONFIG, ENVIRONMENT, TERMINAL, RunFolder, drop_if_empty, enter, job_folder
 from tl_run.prepare import Job, prepare
 from tl_run.signals import Signals

@@ -13,10 +13,10 @@ from typing import Any, TextIO
 import yaml
 
 import tl_run
-from tl_run.cli import outcome
 from tl_run.data import readers
 from tl_run.data.table import Table
 from tl_run.errors import BadOption
+from tl_run.failures import outcome
 
 
 def main() -> None:

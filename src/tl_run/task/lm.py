@@ -35,15 +35,6 @@ class LanguageModel(Kind):
 
     lower_is_better = frozenset({"perplexity", "bits_per_character"})
 
-    @classmethod
-    def of(cls, options: options.LanguageModel) -> LanguageModel:
-        """With task.next_sentence a model that answers that too."""
-        if not options.next_sentence:
-            return cls(options)
-        from tl_run.task.next_sentence import NextSentence
-
-        return NextSentence(options)
-
     def __init__(self, options: options.LanguageModel) -> None:
         super().__init__(options)
         self.masked = options.objective == "masked"

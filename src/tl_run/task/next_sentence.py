@@ -24,6 +24,11 @@ class NextSentence(LanguageModel):
     tokens that are hidden in it, so that the loss stays a sum over rows.
     """
 
+    @classmethod
+    def of(cls, options: options.LanguageModel) -> LanguageModel:
+        """Without task.next_sentence a model that is not asked that."""
+        return cls(options) if options.next_sentence else LanguageModel(options)
+
     def __init__(self, options: options.LanguageModel) -> None:
         super().__init__(options)
         self.auto_class = "AutoModelForPreTraining"
