@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tl_run as package
-from tl_run import cli
+from tl_run import failures
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])}
 TABLE = "text,label\nthe film was good,yes\nthe film was bad,no\nvery fine,yes\nvery poor,no\n"
@@ -157,7 +157,7 @@ def test_control_characters_never_reach_the_terminal(refused, tmp_path):
 
 
 def test_a_fault_of_ours_has_its_traceback_in_a_log(tl_run, capsys, tmp_path, monkeypatch, bert, table):
-    monkeypatch.setattr(cli.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    monkeypatch.setattr(failures.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     arguments = ["task=classification", f"task.train={table}", "model=custom", f"model.path={bert}"]
     arguments += ["task.max_length=16", "hydra.run.dir=mine"]
