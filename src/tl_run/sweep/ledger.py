@@ -21,11 +21,13 @@ def note(sweep: Path, state: str, overrides: list[str], **facts: Any) -> None:
 
 
 def has_failed(sweep: Path) -> bool:
-    """Whether a job has failed since the sweep was last begun."""
-    failed = False
+    """Whether a job has failed since the sweep was last begun, and was not tried again since."""
+    states: dict[tuple[str, ...], str] = {}
     for row in Reader(sweep, 0).new():
-        failed = row["state"] == FAILED or (failed and row["state"] != BEGUN)
-    return failed
+        if row["state"] == BEGUN:
+            states.clear()
+        states[tuple(row["overrides"])] = row["state"]
+    return FAILED in states.values()
 
 
 class Reader:
