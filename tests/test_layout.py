@@ -21,6 +21,8 @@ HEAVY = {
     "huggingface_hub",
     "rouge_score",
     "sacrebleu",
+    "optuna",
+    "matplotlib",
 }
 
 
@@ -127,6 +129,7 @@ def test_only_these_parts_see_options_at_all():
         "failures",
         "prepare",
         "sweep.plan",
+        "sweep.study",
         "task.*",
     }
 

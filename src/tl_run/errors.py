@@ -68,13 +68,14 @@ class JobsFailed(Failure):
 
     code = JOB_FAILED
     shown = 4
+    not_typed = ("plan=", "hydra.sweep.dir=", "sweep.study=", "sweep.trial=")
 
     @classmethod
     def of(cls, total: int, failures: Sequence[tuple[Sequence[str], str]]) -> "JobsFailed":
         """Every reason with the jobs that failed for it, each as the command that repeats it alone."""
         reasons: dict[str, list[str]] = {}
         for overrides, reason in failures:
-            typed = [o for o in overrides if not o.startswith(("plan=", "hydra.sweep.dir="))]
+            typed = [o for o in overrides if not o.startswith(cls.not_typed)]
             reasons.setdefault(reason, []).append(f"  tl-run {shlex.join(typed)}")
         lines = [f"{len(failures)} of {total} jobs failed:"]
         for reason, commands in reasons.items():

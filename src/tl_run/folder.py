@@ -3,7 +3,7 @@
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,12 +134,17 @@ def _identity(path: Path) -> str | None:
         return None
 
 
+def of_the_run(overrides: Iterable[str]) -> list[str]:
+    """Those that say what a run is, and not where it lies, in which sweep, or whether it is only planned."""
+    others = ("sweep", "hydra", "plan", "resume")
+    return [o for o in overrides if o.lstrip("+~").partition("=")[0].split(".")[0] not in others]
+
+
 def job_name(overrides: Sequence[str], identity: str) -> str:
     """`freeze-trunk_lr-1e-4_seed-0_3f9a1c2e`: can be typed back without quotes, and is the same for the same job."""
     parts = []
-    for override in sorted(overrides):
+    for override in sorted(of_the_run(overrides)):
         key, _, value = override.lstrip("+~").partition("=")
-        if key.split(".")[0] not in ("sweep", "hydra", "plan", "resume"):
-            parts.append(f"{key.rsplit('.', 1)[-1]}-{value.rsplit('/', 1)[-1]}")
+        parts.append(f"{key.rsplit('.', 1)[-1]}-{value.rsplit('/', 1)[-1]}")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(parts))[:100].strip("-._")
     return f"{name}_{identity[:8]}" if name else identity[:8]

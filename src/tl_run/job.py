@@ -1,6 +1,7 @@
 """One composed config to its result: prepare it, give it its folder, and only then import torch and run."""
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 from tl_run.config import check
 from tl_run.errors import BAD_INPUT, JOB_FAILED, BadCheckpoint, Interrupted
 from tl_run.failures import in_words
-from tl_run.folder import CONFIG, ENVIRONMENT, TERMINAL, RunFolder, drop_if_empty, enter, job_folder
+from tl_run.folder import CONFIG, ENVIRONMENT, TERMINAL, RunFolder, drop_if_empty, enter, job_folder, of_the_run
 from tl_run.prepare import Job, prepare
 from tl_run.signals import Signals
 from tl_run.sweep import ledger
 from tl_run.sweep.apart import JobFailed, apart
 from tl_run.sweep.ledger import note
+from tl_run.sweep.trials import watch
 
 if TYPE_CHECKING:
     from tl_run.console import Terminal
@@ -26,15 +28,15 @@ if TYPE_CHECKING:
 def job(config: DictConfig) -> float | None:
     """Run one job; returns the main metric on validation, by which sweeps compare. Raises: Failure."""
     hydra = HydraConfig.get()
-    overrides = [override for override in _typed(hydra.overrides.task) if not override.startswith("plan=")]
+    overrides = _typed(hydra.overrides.task)
     if hydra.mode == RunMode.MULTIRUN:
-        return in_sweep(check.resolve(config), overrides, Path(hydra.sweep.dir))
+        return in_sweep(check.resolve(config), of_the_run(overrides), Path(hydra.sweep.dir))
     try:
         plain = check.resolve(config)
-        if plain["resume"] and all(override.startswith("resume=") for override in overrides):
+        if plain["resume"] and not of_the_run(overrides):
             plain |= _stored(Path(plain["resume"]))
         with Signals() as signals:
-            ready = prepare(plain, overrides)
+            ready = prepare(plain, of_the_run(overrides))
             return _run(ready, plain, *_place(hydra, plain), signals)
     except BaseException:
         drop_if_empty(Path(hydra.runtime.output_dir))  # Hydra made it before anything was checked
@@ -42,7 +44,10 @@ def job(config: DictConfig) -> float | None:
 
 
 def in_sweep(plain: dict[str, Any], overrides: list[str], sweep: Path) -> float | None:
-    """One job of a sweep, in a process of its own and noted in the ledger. Raises: Failure, Interrupted."""
+    """One job of a sweep, in a process of its own and noted in the ledger; None where its study has ended it early.
+
+    Raises: Failure, Interrupted.
+    """
     options = plain["sweep"]
     if options["fail_fast"] and ledger.has_failed(sweep):
         raise JobFailed("not begun: another job has failed (sweep.fail_fast)", JOB_FAILED)
@@ -50,6 +55,11 @@ def in_sweep(plain: dict[str, Any], overrides: list[str], sweep: Path) -> float 
         note(sweep, ledger.RUNNING, overrides, attempt=attempt)
         try:
             folder, value = apart(_in_sweep, plain, overrides, sweep, limit=options["timeout"])
+            if value is None:
+                note(sweep, ledger.PRUNED, overrides, folder=folder, reason="the others do better")
+            else:
+                note(sweep, ledger.DONE, overrides, folder=folder, value=value)
+            return value
         except JobFailed as failed:
             note(sweep, ledger.FAILED, overrides, reason=str(failed), code=failed.code)
             if attempt > options["retries"] or failed.code == BAD_INPUT:
@@ -57,9 +67,6 @@ def in_sweep(plain: dict[str, Any], overrides: list[str], sweep: Path) -> float 
         except Interrupted:
             note(sweep, ledger.INTERRUPTED, overrides)
             raise
-        else:
-            note(sweep, ledger.DONE, overrides, folder=folder, value=value)
-            return value
     return None
 
 
@@ -69,14 +76,22 @@ def _in_sweep(plain: dict[str, Any], overrides: list[str], sweep: Path) -> tuple
         with Signals() as signals:
             ready = prepare(plain, overrides)
             path = job_folder(sweep, ready.overrides, ready.identity)
-            return str(path), _run(ready, plain, path, False, signals, log=TERMINAL)
+            study, trial = plain["sweep"]["study"], plain["sweep"]["trial"]
+            behind = watch(sweep, study, trial) if study is not None else None
+            return str(path), _run(ready, plain, path, False, signals, log=TERMINAL, behind=behind)
     except Exception as problem:
         code, words = in_words(problem)
         raise JobFailed(words, code) from problem
 
 
 def _run(
-    ready: Job, plain: dict[str, Any], path: Path, fresh: bool, signals: Signals, log: str | None = None
+    ready: Job,
+    plain: dict[str, Any],
+    path: Path,
+    fresh: bool,
+    signals: Signals,
+    log: str | None = None,
+    behind: Callable[[int, float], bool] | None = None,
 ) -> float | None:
     """In the run's folder, to its result; in a sweep what would be printed goes to the file `log` there."""
     from tl_run.console import Terminal  # after prepare: a mistake is told at once
@@ -84,10 +99,10 @@ def _run(
     with enter(path, fresh=fresh, config=plain, identity=ready.identity) as folder:
         try:
             if log is None:
-                result = _result(ready, folder, signals, Terminal())
+                result = _result(ready, folder, signals, Terminal(), behind)
             else:
                 with (folder.path / log).open("a", encoding="utf-8") as file:
-                    result = _result(ready, folder, signals, Terminal(file))
+                    result = _result(ready, folder, signals, Terminal(file), behind)
         except Interrupted as interrupted:
             how = f"to go on: tl-run {shlex.quote(f'resume={folder.path}')}"
             if log is not None:
@@ -116,14 +131,20 @@ def _place(hydra: Any, config: dict[str, Any]) -> tuple[Path, bool]:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path, not named
 
 
-def _result(ready: Job, folder: RunFolder, signals: Signals, terminal: "Terminal") -> dict[str, Any] | None:
+def _result(
+    ready: Job,
+    folder: RunFolder,
+    signals: Signals,
+    terminal: "Terminal",
+    behind: Callable[[int, float], bool] | None,
+) -> dict[str, Any] | None:
     if folder.result is not None:
         terminal.note(f"{folder.path} is done; its result:")
         terminal.result(folder.result, str(folder.path))
         return folder.result
     from tl_run.run import run
 
-    return run(ready, folder, terminal, signals)
+    return run(ready, folder, terminal, signals, behind)
 
 
 def _stored(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,14 +26,25 @@ from tl_run.training import Record, train
 from tl_run.writers import MetricsLog, to_board
 
 
-def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> dict[str, Any] | None:
-    """Run the job in its folder, from the start or from its newest good checkpoint; returns what result.json holds."""
+def run(
+    job: Job,
+    folder: RunFolder,
+    terminal: Terminal,
+    signals: Signals,
+    behind: Callable[[int, float], bool] | None = None,
+) -> dict[str, Any] | None:
+    """Run the job in its folder, from the start or from its newest good checkpoint; returns what result.json holds.
+
+    `behind` is told the number of each evaluation and the score, and says whether others do so much better that this
+    run should end; then there is a checkpoint to go on from, and no result.
+    """
     built = build(job)
     terminal.plan(rows(built, folder.path), built.notes)
     if job.options.plan:
         return None
     session = Session(built, folder, terminal, signals)
-    session.train()
+    if not session.train(behind):
+        return None
     result = session.finish()
     durable.write_file(folder.path / RESULT, _json(result))  # last: its presence means done
     terminal.result(result, str(folder.path))
@@ -89,8 +100,11 @@ class Session:
         durable.write_file(self.path / CONFIG, _yaml(mask(stored(self.job.config))))
         durable.write_file(self.path / ENVIRONMENT, _json(mask(environment)))  # from here on the folder holds this run
 
-    def train(self) -> None:
-        """Train to the end, writing records and checkpoints. Raises: Interrupted, with a checkpoint written."""
+    def train(self, behind: Callable[[int, float], bool] | None = None) -> bool:
+        """Train, writing records and checkpoints; whether it came to its end, instead of falling behind others.
+
+        Raises: Interrupted, with a checkpoint written.
+        """
         state, labels, every = self.state, self.job.task.labels, self.options.training.checkpoint_every
         self.board.hyperparameters(hyperparameters(self.options), at=time.time())
         self.board.text("config", f"```yaml\n{_yaml(mask(self.job.config)).decode()}\n```")
@@ -107,11 +121,16 @@ class Session:
                 self._stop_if_asked()
                 if (record.kind == "validation") if every is None else (state.step % every == 0):
                     self._save()
+                if behind and record.kind == "validation" and self._falls(behind, record):
+                    self._save()
+                    self.terminal.note(f"others do better: ended by the study at step {state.step}")
+                    return False
             self._save()
             self.signals.training = False
             if self.signals.asked:  # also when it came during the last save
                 raise Interrupted(f"{self.signals.asked} at step {state.step}")
             success = True
+            return True
         except Interrupted:  # between two steps, or in an evaluation: a resumed run begins with it
             self._save()
             raise
@@ -219,6 +238,11 @@ class Session:
             keep=self.options.training.keep_checkpoints,
         )
         self._saved = (self.state.step, self.state.evaluated)
+
+    def _falls(self, behind: Callable[[int, float], bool], record: Record) -> bool:
+        """At the end of training there is nothing left to save."""
+        evaluation = -(-record.step // self.built.budget.evaluate_every)
+        return behind(evaluation, record.values[self.job.task.metric]) and record.step < self.built.budget.steps
 
     def _stop_if_asked(self) -> None:
         if self.signals.asked and self.signals.training:

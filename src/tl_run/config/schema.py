@@ -34,10 +34,13 @@ class Range:
         return None
 
 
-def build(kind: Any, data: Any) -> Any:
-    """Make the dataclass `kind` from `data` (what YAML holds). Raises: BadOption naming the first three problems."""
+def build(kind: Any, data: Any, path: str = "") -> Any:
+    """Make the dataclass `kind` from `data`, what YAML holds at `path`.
+
+    Raises: BadOption naming the first three problems.
+    """
     problems: list[str] = []
-    made = _convert(kind, data, "", problems)
+    made = _convert(kind, data, path, problems)
     if problems:
         rest = len(problems) - 3
         raise BadOption("\n".join(problems[:3] + ([f"... and {rest} more"] if rest > 0 else [])))

@@ -33,6 +33,9 @@ class JobFailed(Failure):
         super().__init__(words)
         self.code = code
 
+    def __reduce__(self) -> tuple[Any, ...]:  # it crosses processes, where joblib or submitit launch the jobs
+        return JobFailed, (str(self), self.code)
+
 
 def apart(work: Callable[..., Any], *arguments: Any, limit: float | None = None) -> Any:
     """What `work` returns, called in a new process for at most `limit` seconds; all of it must be picklable.
@@ -75,7 +78,8 @@ def apart(work: Callable[..., Any], *arguments: Any, limit: float | None = None)
 @atexit.register
 def _end_server() -> None:
     """It is waited for, so that the time of its jobs counts as that of the sweep (`time tl-run -m ...`)."""
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]  # nothing happens where none was started
+    with contextlib.suppress(FileNotFoundError):  # in a worker of joblib's the folder of its socket goes first
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]  # nothing happens where none was started
 
 
 def _wait(process: Any, pipe: Connection, signals: Signals, limit: float | None) -> bool:
@@ -118,7 +122,8 @@ def _child(
         answer = (FAILED, str(failure), failure.code)
     except Exception as problem:
         answer = (FAILED, f"{type(problem).__name__}: {problem}", OUR_FAULT)
-    pipe.send(answer)
+    with contextlib.suppress(BrokenPipeError):  # the sweep's process has died
+        pipe.send(answer)
 
 
 def _follow() -> None:

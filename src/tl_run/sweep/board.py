@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -13,28 +13,39 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tl_run.sweep.ledger import DONE, FAILED, INTERRUPTED, RUNNING, Reader
-from tl_run.sweep.plan import Planned, parts, varied
+from tl_run.sweep.ledger import DONE, FAILED, INTERRUPTED, PRUNED, RUNNING, Reader
+from tl_run.sweep.plan import Planned, parts
 
 WAITING = "waiting"
-ORDER = (RUNNING, FAILED, INTERRUPTED, DONE, WAITING)
+ORDER = (RUNNING, FAILED, INTERRUPTED, PRUNED, DONE, WAITING)
 EVERY = 0.5  # seconds between two looks
 
 
 class Board:
-    """`with Board(...)`: follows the ledger while the jobs run, in whichever processes they do."""
+    """`with Board(...)`: follows the ledger while the jobs run, in whichever processes they do.
 
-    def __init__(self, console: Console, sweep: Path, jobs: Sequence[Planned]) -> None:
-        keys = varied(job.overrides for job in jobs)
-        self.console, self.jobs = console, {tuple(job.overrides): job for job in jobs}
-        self.names = {own: " ".join(o for o in own if parts(o)[0] in keys) or "as typed" for own in self.jobs}
-        self.states = {own: DONE if job.state == DONE else WAITING for own, job in self.jobs.items()}
+    `total`: how many jobs there will be, where not all are known yet; `keys`: the options by which they differ.
+    """
+
+    def __init__(self, console: Console, sweep: Path, keys: Collection[str], total: int) -> None:
+        self.console, self.keys, self.total = console, keys, total
+        self.jobs: dict[tuple[str, ...], Planned] = {}
+        self.names: dict[tuple[str, ...], str] = {}
+        self.states: dict[tuple[str, ...], str] = {}
         self.words: dict[tuple[str, ...], str] = {}
         self.since: dict[tuple[str, ...], float] = {}
         self._reader = Reader(sweep)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
         self._live = Live(console=console, get_renderable=self._table, refresh_per_second=2, transient=True)
+
+    def add(self, jobs: Sequence[Planned]) -> None:
+        """Jobs that will run, or are done."""
+        for job in jobs:
+            own = tuple(job.overrides)
+            self.names[own] = " ".join(o for o in own if parts(o)[0] in self.keys) or "as typed"
+            self.states[own] = DONE if job.state == DONE else WAITING
+            self.jobs[own] = job
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -67,7 +78,7 @@ class Board:
             if not self.console.is_terminal:
                 counts = Counter(self.states.values())
                 ended = len(self.jobs) - counts[WAITING] - counts[RUNNING]
-                line = f"[{ended}/{len(self.jobs)}] {state:<7} {self.words[own]}  {self.names[own]}"
+                line = f"[{ended}/{self.total}] {state:<7} {self.words[own]}  {self.names[own]}"
                 self.console.print(Text(line))
 
     def _table(self) -> Group:
@@ -84,7 +95,7 @@ class Board:
             words = _so_far(self.jobs[own]) if state == RUNNING else self.words.get(own, "")
             table.add_row(Text(self.names[own]), state, Text(words), seconds)
         total = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
-        return Group(Text(f"{len(self.jobs)} jobs: {total}", style="bold"), table)
+        return Group(Text(f"{self.total} jobs: {total}", style="bold"), table)
 
 
 def _so_far(job: Planned) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from tl_run import durable
 
 LEDGER = "sweep.jsonl"
-BEGUN, RUNNING, DONE, FAILED, INTERRUPTED = "begun", "running", "done", "failed", "interrupted"
+BEGUN, RUNNING, DONE, PRUNED, FAILED, INTERRUPTED = "begun", "running", "done", "pruned", "failed", "interrupted"
 
 
 def note(sweep: Path, state: str, overrides: list[str], **facts: Any) -> None:

@@ -1,6 +1,7 @@
 """A sweep before it begins: which jobs there are, what of them is done already, and what they share."""
 
 import copy
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from tl_run.config import check
 from tl_run.errors import BadOption
-from tl_run.folder import ENVIRONMENT, RESULT, job_folder
+from tl_run.folder import ENVIRONMENT, RESULT, job_folder, of_the_run
 from tl_run.prepare import prepare
 
 DONE, BEGUN, NEW = "done", "begun", "new"
@@ -39,6 +40,11 @@ class Planned:
     def state(self) -> str:
         """What lies in its folder now."""
         return DONE if (self.folder / RESULT).is_file() else BEGUN if (self.folder / ENVIRONMENT).is_file() else NEW
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What the run has left, once it is done."""
+        return json.loads((self.folder / RESULT).read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def _look(launched: list[str], config: DictConfig) -> Planned:
     if plain["resume"]:
         raise BadOption("resume=<folder> is for one run: the same sweep command finds its jobs by itself")
     overrides: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
-    overrides = [override for override in overrides if not override.startswith("plan=")]
+    overrides = of_the_run(overrides)
     ready = prepare(plain, overrides)
     return Planned(
         launched=launched,

@@ -1,13 +1,11 @@
 """What came of a sweep: a row for each setting, seeds folded, the best by validation; of that alone the test."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from tl_run.folder import RESULT
 from tl_run.sweep.plan import DONE, Planned, parts, varied
 
 SEED = "seed"
@@ -57,14 +55,10 @@ def settings(jobs: Sequence[Planned]) -> list[Setting]:
         own = dict(parts(override) for override in job.overrides)
         found.setdefault(" ".join(f"{key}={own[key]}" for key in keys if key in own), []).append(job)
     made = [
-        Setting(words or "as typed", [_result(job) for job in own], own[0].higher_is_better)
+        Setting(words or "as typed", [job.result for job in own], own[0].higher_is_better)
         for words, own in found.items()
     ]
     return sorted(made, key=lambda setting: (setting.task, -setting.merit))
-
-
-def _result(job: Planned) -> dict[str, Any]:
-    return json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
 
 
 def interval(scores: Sequence[float]) -> float | None:

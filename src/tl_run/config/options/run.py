@@ -92,6 +92,10 @@ class Sweep:
     """How often a job that failed is tried again, unless its options or data are at fault."""
     timeout: Positive | None
     """Seconds for a job; then it stops with a checkpoint, and counts as failed."""
+    study: str | None
+    """The study that the job is a trial of; hydra/sweeper=study sets it."""
+    trial: Whole | None
+    """The trial's number there."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,115 @@
+"""What every sweeper does with jobs: compose their configs, launch those that are not done, tell what came of them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from tl_run.console import Terminal
+from tl_run.errors import JobsFailed
+from tl_run.failures import in_words
+from tl_run.sweep.plan import Plan, Planned, plan
+from tl_run.sweep.summary import settings
+
+
+@dataclass
+class Sweeping:
+    """The sweep's folder, and what Hydra gave its sweeper."""
+
+    config: DictConfig
+    loader: Any
+    launcher: Any
+    terminal: Terminal = field(default_factory=Terminal)
+    failures: list[tuple[list[str], str]] = field(default_factory=list)
+    """Overrides and reason of each job that failed."""
+    meant: set[str] = field(default_factory=set)
+    """Overrides that some job has a use for."""
+
+    @classmethod
+    def of(cls, sweeper: Any) -> Self:
+        """From a sweeper that Hydra has set up."""
+        return cls(sweeper.config, sweeper.hydra_context.config_loader, sweeper.launcher)
+
+    @property
+    def folder(self) -> Path:
+        """One for the whole sweep, also where its jobs are of different tasks."""
+        return Path(str(self.config.hydra.sweep.dir))
+
+    def parse(self, arguments: Sequence[str]) -> list[Override]:
+        """What was typed. Raises: HydraException."""
+        return OverridesParser.create(config_loader=self.loader).parse_overrides(list(arguments))
+
+    def plan(self, grid: Sequence[list[str]]) -> Plan:
+        """The jobs for these overrides, each once; bad options and bad input of one are its own."""
+        folder = "hydra.sweep.dir='" + re.sub(r"(['\\])", r"\\\1", str(self.folder)) + "'"
+        valid, refused = self.compose([[*job, folder] for job in grid])
+        composed = ((job, self.loader.load_sweep_config(self.config, job)) for job in valid)
+        made = plan(composed, refused, repeats=len(grid) - len(valid) - len(refused))
+        self.failures += [(job, in_words(problem)[1]) for job, problem in made.refused]
+        return made
+
+    def launch(self, jobs: Sequence[Planned], first: int) -> list[JobReturn]:
+        """Run jobs through Hydra's launcher, numbered from `first`."""
+        returns = list(self.launcher.launch([job.launched for job in jobs], initial_job_idx=first)) if jobs else []
+        for done in returns:
+            if done.status != JobStatus.COMPLETED:
+                self.failures.append((list(done.overrides or []), in_words(done._return_value)[1]))
+        return returns
+
+    def tell(self, jobs: Sequence[Planned]) -> None:
+        """The table of settings."""
+        self.terminal.summary(settings(jobs))
+
+    def end(self, total: int) -> None:
+        """Raises: JobsFailed where any of `total` jobs did."""
+        if self.failures:
+            raise JobsFailed.of(total, self.failures)
+
+    def compose(self, grid: list[list[str]]) -> tuple[list[list[str]], list[tuple[list[str], Exception]]]:
+        """Jobs whose config composes, without repeats, and those that cannot be composed.
+
+        An option that only another job's choice has (`-m freeze=none,bottom freeze.layers=4`) is left out where it
+        means nothing.
+        """
+        refused: list[tuple[list[str], Exception]] = []
+        stripped: list[tuple[list[str], list[str], dict[str, Exception]]] = []
+        for job in grid:
+            left, unknown = list(job), {}
+            while (problem := self._problem(left)) and (key := getattr(problem.__cause__, "full_key", None)):
+                rest = [override for override in left if not _sets(override, key)]
+                if len(rest) == len(left):
+                    break
+                left, unknown[key] = rest, problem
+            if problem:
+                refused.append((job, problem))
+            else:
+                stripped.append((job, left, unknown))
+        self.meant |= {override for _, left, _ in stripped for override in left}
+        composed: list[tuple[str, ...]] = []
+        for job, left, unknown in stripped:
+            nowhere = [
+                each for key, each in unknown.items() if not any(_sets(override, key) for override in self.meant)
+            ]
+            if nowhere:
+                refused.append((job, nowhere[0]))
+            else:
+                composed.append(tuple(left))
+        return [list(job) for job in dict.fromkeys(composed)], refused
+
+    def _problem(self, job: list[str]) -> Exception | None:
+        try:
+            self.loader.load_sweep_config(self.config, job)
+        except HydraException as problem:
+            return problem
+        return None
+
+
+def _sets(override: str, key: str) -> bool:
+    return re.match(rf"\+{{0,2}}{re.escape(key)}=", override) is not None
