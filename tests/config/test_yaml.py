@@ -24,7 +24,7 @@ CHOICES = {
     "transfer": "finetune",
     "optimizer": "adam adamw sgd",
     "hardware": "auto cpu gpu mps",
-    "experiment": "reviews-from-scratch reviews-transfer",
+    "experiment": "gain reviews-from-scratch reviews-transfer",
 }
 MEMBERS = [f"{group}={choice}" for group, choices in CHOICES.items() for choice in choices.split()]
 

@@ -18,6 +18,8 @@ from tl_run.failures import in_words
 from tl_run.sweep.plan import Plan, Planned, plan
 from tl_run.sweep.summary import settings
 
+Composed = tuple[list[str], DictConfig]  # overrides, and the config that they make
+
 
 @dataclass
 class Sweeping:
@@ -50,8 +52,7 @@ class Sweeping:
         """The jobs for these overrides, each once; bad options and bad input of one are its own."""
         folder = "hydra.sweep.dir='" + re.sub(r"(['\\])", r"\\\1", str(self.folder)) + "'"
         valid, refused = self.compose([[*job, folder] for job in grid])
-        composed = ((job, self.loader.load_sweep_config(self.config, job)) for job in valid)
-        made = plan(composed, refused, repeats=len(grid) - len(valid) - len(refused))
+        made = plan(valid, refused, repeats=len(grid) - len(valid) - len(refused))
         self.failures += [(job, in_words(problem)[1]) for job, problem in made.refused]
         return made
 
@@ -72,43 +73,42 @@ class Sweeping:
         if self.failures:
             raise JobsFailed.of(total, self.failures)
 
-    def compose(self, grid: list[list[str]]) -> tuple[list[list[str]], list[tuple[list[str], Exception]]]:
-        """Jobs whose config composes, without repeats, and those that cannot be composed.
+    def compose(self, grid: list[list[str]]) -> tuple[list[Composed], list[tuple[list[str], Exception]]]:
+        """Jobs with their configs, without repeats, and those that cannot be composed.
 
         An option that only another job's choice has (`-m freeze=none,bottom freeze.layers=4`) is left out where it
         means nothing.
         """
         refused: list[tuple[list[str], Exception]] = []
-        stripped: list[tuple[list[str], list[str], dict[str, Exception]]] = []
+        stripped: list[tuple[list[str], list[str], DictConfig, dict[str, Exception]]] = []
         for job in grid:
             left, unknown = list(job), {}
-            while (problem := self._problem(left)) and (key := getattr(problem.__cause__, "full_key", None)):
-                rest = [override for override in left if not _sets(override, key)]
+            while isinstance(made := self._load(left), Exception) and (
+                key := getattr(made.__cause__, "full_key", None)
+            ):
+                rest = [override for override in left if not (key and _sets(override, key))]
                 if len(rest) == len(left):
                     break
-                left, unknown[key] = rest, problem
-            if problem:
-                refused.append((job, problem))
+                left, unknown[key] = rest, made
+            if isinstance(made, Exception):
+                refused.append((job, made))
             else:
-                stripped.append((job, left, unknown))
-        self.meant |= {override for _, left, _ in stripped for override in left}
-        composed: list[tuple[str, ...]] = []
-        for job, left, unknown in stripped:
-            nowhere = [
-                each for key, each in unknown.items() if not any(_sets(override, key) for override in self.meant)
-            ]
+                stripped.append((job, left, made, unknown))
+        self.meant |= {override for _, left, _, _ in stripped for override in left}
+        composed: dict[tuple[str, ...], DictConfig] = {}
+        for job, left, config, unknown in stripped:
+            nowhere = [each for key, each in unknown.items() if not any(_sets(o, key) for o in self.meant)]
             if nowhere:
                 refused.append((job, nowhere[0]))
             else:
-                composed.append(tuple(left))
-        return [list(job) for job in dict.fromkeys(composed)], refused
+                composed[tuple(left)] = config
+        return [(list(job), config) for job, config in composed.items()], refused
 
-    def _problem(self, job: list[str]) -> Exception | None:
+    def _load(self, job: list[str]) -> DictConfig | HydraException:
         try:
-            self.loader.load_sweep_config(self.config, job)
+            return self.loader.load_sweep_config(self.config, job)
         except HydraException as problem:
             return problem
-        return None
 
 
 def _sets(override: str, key: str) -> bool:
