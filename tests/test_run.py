@@ -61,6 +61,8 @@ def test_a_run_leaves_exactly_this(run: Path) -> None:
         "model",
         "overrides.yaml",
         "predictions-test.jsonl",
+        "projector",
+        "projector_config.pbtxt",
         "result.json",
     ]
     assert sorted(path.name for path in (run / "model").iterdir()) == [
@@ -77,7 +79,7 @@ def test_a_run_leaves_exactly_this(run: Path) -> None:
 def test_no_pickle_lies_in_a_run(run: Path) -> None:
     for path in run.rglob("*"):
         if path.is_file() and not path.name.startswith("events.out"):
-            assert path.suffix in (".json", ".jsonl", ".yaml", ".safetensors", ".md", "")
+            assert path.suffix in (".json", ".jsonl", ".yaml", ".safetensors", ".md", ".tsv", ".pbtxt", "")
             assert not path.read_bytes().startswith((b"\x80", b"PK\x03\x04"))
 
 

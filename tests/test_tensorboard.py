@@ -133,6 +133,20 @@ def test_an_empty_row_and_long_names_can_be_drawn() -> None:
     assert draw_confusion([[0, 0], [0, 3]], ["a name that is rather long", "字符"]).any()
 
 
+def test_a_precision_recall_curve_is_that_of_its_counts(tmp_path: Path) -> None:
+    """Of 4 + 6 examples all are taken at first, then 3 right and 1 wrong, then none."""
+    board = Board(tmp_path)
+    board.pr_curve("validation/yes", [4, 3, 0], [6, 1, 0], 5, 1.0)
+    board.close()
+    [event] = events(tmp_path).Tensors("validation/yes")
+    from tensorboard.util import tensor_util
+
+    tp, fp, tn, fn, precision, recall = tensor_util.make_ndarray(event.tensor_proto)
+    assert (tp.tolist(), fp.tolist(), tn.tolist(), fn.tolist()) == ([4, 3, 0], [6, 1, 0], [0, 5, 6], [0, 1, 4])
+    assert precision.tolist() == pytest.approx([0.4, 0.75, 1.0])
+    assert recall.tolist() == pytest.approx([1.0, 0.75, 0.0])
+
+
 def test_what_a_run_shows(tl_run: Callable[..., int], bert: Path, tmp_path: Path) -> None:
     command = [*toy(tmp_path), "model=custom", f"model.path={bert}", "training.max_steps=9", "training.batch_size=8"]
     assert tl_run(*command, "training.log_every=3", "hydra.run.dir=run", "optimizer.layer_decay=0.9") == 0
@@ -161,3 +175,7 @@ def test_what_a_run_shows(tl_run: Callable[..., int], bert: Path, tmp_path: Path
     assert "batch_size: 8" in text
     assert set(found.summary_metadata) >= {"_hparams_/session_start_info", "_hparams_/session_end_info"}
     assert "_hparams_/experiment" not in found.summary_metadata
+    curves = {tag for tag, data in found.summary_metadata.items() if data.plugin_data.plugin_name == "pr_curves"}
+    assert len(curves) == 2
+    layout = found.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    assert all(tag in layout for tag in (b"train/loss", b"validation/accuracy", b"train/lr/.*"))

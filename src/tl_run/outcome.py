@@ -47,11 +47,7 @@ def describe(built: Built, state: State, split: str, final: Evaluation, audit: d
 def write(built: Built, folder: Path, split: str, final: Evaluation, result: dict[str, Any]) -> None:
     """Predictions of the final split, in its order, and the model folder; an adapter alone, then merged in place."""
     job, model, adapted = built.job, built.model, built.adapted
-    examples = getattr(job.splits, split)
-    lines = [
-        json.dumps(job.task.inputs(example) | job.task.describe(example, prediction), ensure_ascii=False)
-        for example, prediction in zip(examples, final.predictions, strict=True)
-    ]
+    lines = [json.dumps(row, ensure_ascii=False) for row in _rows(built, split, final)]
     durable.write_file(folder / f"predictions-{split}.jsonl", ("\n".join(lines) + "\n").encode())
     if adapted:
         if job.options.model.pretrained:  # random weights lie in no folder that the adapter could be put on again
@@ -65,6 +61,20 @@ def write(built: Built, folder: Path, split: str, final: Evaluation, result: dic
         paths = (path for path in sorted(scratch.rglob("*")) if path.is_file())
         files = {path.relative_to(scratch).as_posix(): _moved(path) for path in paths}
         durable.write_folder(folder / "model", files, {"identity": job.identity})
+
+
+def _rows(built: Built, split: str, final: Evaluation) -> list[dict[str, Any]]:
+    """What was read, and what was found, for each example."""
+    task, examples = built.job.task, getattr(built.job.splits, split)
+    pairs = zip(examples, final.predictions, strict=True)
+    return [task.inputs(example) | task.describe(example, prediction) for example, prediction in pairs]
+
+
+def columns(built: Built, split: str, final: Evaluation) -> dict[str, list[str]]:
+    """The same as columns of text; the first is what points are coloured by."""
+    rows = _rows(built, split, final)
+    names = [name for name in ("gold", "prediction", "id", "text", "text_pair") if rows and name in rows[0]]
+    return {name: [str(row[name]) for row in rows] for name in names}
 
 
 def _moved(file: Path) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tl_run import audit, checkpoint, durable, freeze, optimizer, outcome
+from tl_run import audit, checkpoint, durable, freeze, optimizer, outcome, projector
 from tl_run.build import Built, build
 from tl_run.console import Terminal
 from tl_run.environment import compare, describe
@@ -108,6 +108,7 @@ class Session:
         state, labels, every = self.state, self.job.task.labels, self.options.training.checkpoint_every
         self.board.hyperparameters(hyperparameters(self.options), at=time.time())
         self.board.text("config", f"```yaml\n{_yaml(mask(self.job.config)).decode()}\n```")
+        self.board.layout(self.job.task.metric)
         for line in self.log.lines():
             to_board(self.board, line, labels)
         success = False
@@ -150,7 +151,10 @@ class Session:
         self.job.task.settle(state.best_scores)
         built.reuse.leave()
         self._enter(built.learning.at(state))
-        final = self._score(split)  # the test split is looked at here, once, with the model that validation has chosen
+        with projector.HeadInputs(self.model, built.anatomy.head, len(self.job.task.labels)) as seen:
+            final = self._score(
+                split
+            )  # the test split is looked at here, once, with the model that validation has chosen
         evaluate_seconds = state.evaluate_seconds + time.perf_counter() - began
         compact.expand(self.model)
         proof = audit.report(self.frozen, self.model, len(built.learning.ever), first_moved, built.anatomy.blocks)
@@ -168,6 +172,9 @@ class Session:
             "stored_mb": built.reuse.stored_mb,
             **({"C": GRID[state.best_step - 1]} if built.solved else {}),
         }
+        vectors = seen.vectors(built.encoded[split], self.options.training.eval_batch_size)
+        if vectors is not None:
+            projector.write(self.path, split, vectors, outcome.columns(built, split, final))
         self.model.to("cpu")
         outcome.write(built, self.path, split, final, result)
         return result

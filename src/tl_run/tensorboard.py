@@ -56,6 +56,23 @@ class Board:
         if len(counts) <= 30:
             self._writer.add_image(tag, draw_confusion(counts, labels), step, walltime=at, dataformats="HWC")
 
+    def pr_curve(self, tag: str, tp: Sequence[int], fp: Sequence[int], step: int, at: float) -> None:
+        """Precision over recall from true and false positives at rising thresholds, the first of which takes all."""
+        hits, misses = np.asarray(tp, float), np.asarray(fp, float)
+        precision = np.divide(hits, hits + misses, out=np.ones_like(hits), where=hits + misses > 0)
+        recall = hits / max(hits[0], 1)
+        counts = (hits, misses, misses[0] - misses, hits[0] - hits)
+        self._writer.add_pr_curve_raw(tag, *counts, precision, recall, step, num_thresholds=len(hits), walltime=at)
+
+    def layout(self, metric: str) -> None:
+        """Charts that belong together, on the page Custom Scalars."""
+        charts = {
+            "loss": ["Multiline", ["train/loss", "validation/loss"]],
+            metric: ["Multiline", [f"validation/{metric}", f"best/{metric}"]],
+            "learning rates": ["Multiline", ["train/lr/.*"]],
+        }
+        self._writer.add_custom_scalars({"tl-run": charts})
+
     def flush(self) -> None:
         """Bring what was added to the file."""
         self._writer.flush()

@@ -51,6 +51,9 @@ def to_board(board: Board, line: Mapping[str, Any], labels: list[str]) -> None:
             continue
         if name == "confusion":
             board.confusion(f"{kind}/confusion", value, labels, line["step"], line["time"])
+        elif name == "pr_curve":
+            for label, counts in value.items():
+                board.pr_curve(f"{kind}/{label}", counts["tp"], counts["fp"], line["step"], line["time"])
         elif isinstance(value, int | float):
             tag = name if name.startswith("best/") else f"{kind}/{name}"
             board.scalar(tag, value, line["step"], line["time"])

@@ -19,6 +19,7 @@ from tl_run import task
 from tl_run.config.check import check
 from tl_run.data.table import Table
 from tl_run.errors import BadInput
+from tl_run.task.classes import THRESHOLDS, pr_curves
 
 
 def kind(*overrides: str):
@@ -157,6 +158,19 @@ def test_scores_are_scikit_learns():
         for name in made.labels:
             row = {key.removesuffix("-score"): value for key, value in report[name].items()}
             assert tables["per_class"][name] == pytest.approx(row)
+
+
+def test_precision_recall_counts_are_those_of_each_threshold():
+    gold = np.array([[True, False], [False, True], [True, False], [False, True]])
+    scores = np.array([[0.9, 0.1], [0.5, 0.5], [0.29, 0.71], [0.0, 1.0]])
+    curves = pr_curves(["a", "b"], gold, scores)["pr_curve"]
+    for i, name in enumerate(("a", "b")):
+        for step, threshold in enumerate(np.linspace(0, 1, THRESHOLDS)):
+            taken = scores[:, i] >= threshold - 1e-9
+            assert curves[name]["tp"][step] == (taken & gold[:, i]).sum()
+            assert curves[name]["fp"][step] == (taken & ~gold[:, i]).sum()
+    many = np.zeros((2, 11))
+    assert pr_curves([*"abcdefghijk"], many > 0, many) == {}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

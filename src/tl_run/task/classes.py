@@ -16,6 +16,7 @@ from tl_run.task.kind import Kind, kind_of, named
 if TYPE_CHECKING:
     import torch
 
+THRESHOLDS, MOST_CURVES = 101, 10
 NOTHING: Any = 0  # what scikit-learn shall say of a class that was never predicted
 
 
@@ -159,6 +160,7 @@ class Classes(Kind):
         return {
             "per_class": per_class(self.labels, columns),
             "confusion": confusion_matrix(gold, predicted, labels=every).tolist(),
+            **pr_curves(self.labels, gold[:, None] == np.array(every), np.asarray(predictions)),
         }
 
     def describe(self, example: Any, prediction: np.ndarray) -> dict[str, Any]:
@@ -179,6 +181,21 @@ def per_class(labels: Sequence[str], columns: Sequence[Any]) -> dict[str, dict[s
         name: {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
         for name, p, r, f, n in zip(labels, *columns, strict=True)
     }
+
+
+def pr_curves(labels: Sequence[str], gold: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """What precision-recall curves are drawn from: for each label true and false positives at thresholds from 0 to 1.
+
+    `gold` is bool, `scores` are probabilities: (examples, labels) each. Of many labels nothing is counted.
+    """
+    if len(labels) > MOST_CURVES:
+        return {}
+    steps = np.minimum((scores * (THRESHOLDS - 1) + 1e-6).astype(int), THRESHOLDS - 1)  # the last threshold it reaches
+    curves = {}
+    for i, name in enumerate(labels):
+        tp, fp = (np.bincount(steps[gold[:, i] == hit, i], minlength=THRESHOLDS) for hit in (True, False))
+        curves[name] = {"tp": tp[::-1].cumsum()[::-1].tolist(), "fp": fp[::-1].cumsum()[::-1].tolist()}
+    return {"pr_curve": curves}
 
 
 def in_order(names: Iterable[str]) -> list[str]:

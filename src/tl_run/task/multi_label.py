@@ -10,7 +10,7 @@ import numpy as np
 from tl_run.config import options
 from tl_run.data.encoded import Encoded
 from tl_run.data.table import Table
-from tl_run.task.classes import NOTHING, in_order, label_name, mean_average_precision, per_class, unknown
+from tl_run.task.classes import NOTHING, in_order, label_name, mean_average_precision, per_class, pr_curves, unknown
 from tl_run.task.kind import kind_of, named
 from tl_run.task.texts import Example, Texts
 
@@ -127,9 +127,9 @@ class MultiLabel(Texts):
         """Per label precision, recall, F1 and support."""
         from sklearn.metrics import precision_recall_fscore_support
 
-        found = np.asarray(predictions) >= THRESHOLD
-        columns = precision_recall_fscore_support(encoded.labels > 0, found, zero_division=NOTHING)
-        return {"per_class": per_class(self.labels, columns)}
+        gold, scores = encoded.labels > 0, np.asarray(predictions)
+        columns = precision_recall_fscore_support(gold, scores >= THRESHOLD, zero_division=NOTHING)
+        return {"per_class": per_class(self.labels, columns), **pr_curves(self.labels, gold, scores)}
 
     def describe(self, example: Example, prediction: np.ndarray) -> dict[str, Any]:
         """One line of a predictions file: the labels that hold, and the probability of each label."""
