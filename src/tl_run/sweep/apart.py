@@ -21,7 +21,17 @@ from tl_run.errors import MACHINE, OUR_FAULT, Failure, Interrupted
 from tl_run.signals import Signals
 
 START = "forkserver"
-PRELOADED = ["tl_run.run", "sklearn.metrics", "torch.utils.tensorboard", "transformers.generation.utils"]
+PRELOADED = [
+    "tl_run.job",
+    "tl_run.run",
+    "sklearn.metrics",
+    "torch.utils.tensorboard",
+    "transformers.generation.utils",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.models.bert.modeling_bert",  # the architecture that most start from
+    "PIL.ImageFont",
+]
 GRACE = 60  # seconds from being asked to stop, at the next step with a checkpoint, to being stopped
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
 
