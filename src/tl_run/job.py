@@ -104,10 +104,10 @@ def _run(
                 with (folder.path / log).open("a", encoding="utf-8") as file:
                     result = _result(ready, folder, signals, Terminal(file), behind)
         except Interrupted as interrupted:
-            how = f"to go on: tl-run {shlex.quote(f'resume={folder.path}')}"
             if log is not None:
-                how = "the same command goes on with the sweep"
-            elif not (folder.path / ENVIRONMENT).is_file():
+                raise
+            how = f"to go on: tl-run {shlex.quote(f'resume={folder.path}')}"
+            if not (folder.path / ENVIRONMENT).is_file():
                 how = "nothing was begun yet"
             raise Interrupted(f"{interrupted}; {how}") from None
         except Exception as problem:

@@ -31,7 +31,7 @@ def parsed(*typed: str):
 
 
 def test_what_has_several_values_is_searched_and_seeds_are_repeats():
-    over = parsed(RATE, "training.epochs=range(1,6,2)", "freeze=none,trunk", "seed=3,4", "task.limit=50")
+    over = parsed(RATE, "training.epochs=range(1,6,2)", "freeze=none,trunk", "seed=3,4", "task.limit=choice(50)")
     assert over.fixed == ["task.limit=50"]
     assert over.seeds == ["3", "4"]
     assert over.words == f"{RATE}  training.epochs=range(1,6,2)  freeze=none,trunk".replace("1e-5", "1e-05").replace(

@@ -48,6 +48,8 @@ def space(overrides: Sequence[Override]) -> Space:
     for override in overrides:
         if not override.is_sweep_override():
             fixed.append(f"{override.get_key_element()}={override.get_value_element_as_str()}")
+        elif override.is_discrete_sweep() and len(values := list(override.sweep_string_iterator())) == 1:
+            fixed.append(f"{override.get_key_element()}={values[0]}")
         elif override.key_or_group == SEED and override.is_discrete_sweep():
             seeds = list(override.sweep_string_iterator())
         else:

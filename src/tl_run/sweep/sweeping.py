@@ -13,8 +13,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from tl_run.console import Terminal
-from tl_run.errors import JobsFailed
+from tl_run.errors import Interrupted, JobsFailed
 from tl_run.failures import in_words
+from tl_run.signals import Signals
 from tl_run.sweep.plan import Plan, Planned, plan
 from tl_run.sweep.summary import settings
 
@@ -57,8 +58,13 @@ class Sweeping:
         return made
 
     def launch(self, jobs: Sequence[Planned], first: int) -> list[JobReturn]:
-        """Run jobs through Hydra's launcher, numbered from `first`."""
-        returns = list(self.launcher.launch([job.launched for job in jobs], initial_job_idx=first)) if jobs else []
+        """Run jobs through Hydra's launcher, numbered from `first`. Raises: Interrupted, also while others run them."""
+        try:
+            with Signals():
+                overrides = [job.launched for job in jobs]
+                returns = list(self.launcher.launch(overrides, initial_job_idx=first)) if jobs else []
+        except Interrupted as stop:
+            raise Interrupted(f"{stop}; the same command goes on with the sweep") from None
         for done in returns:
             if done.status != JobStatus.COMPLETED:
                 self.failures.append((list(done.overrides or []), in_words(done._return_value)[1]))
