@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from tl_run.distributed import ALONE, Group
 from tl_run.errors import BadOption, MachineFault
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -48,7 +49,7 @@ class Hardware:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def prepare(options: Any, parameters: int) -> Hardware:
+def prepare(options: Any, parameters: int, group: Group = ALONE) -> Hardware:
     """Settle device, precision and threads for a model of so many parameters.
 
     Raises: MachineFault when the device asked for is not there, BadOption when it lacks the precision.
@@ -62,6 +63,13 @@ def prepare(options: Any, parameters: int) -> Hardware:
         raise MachineFault(f"hardware.device=cuda: {why}; type hardware=cpu or hardware=auto")
     if device == "mps" and not torch.backends.mps.is_available():
         raise MachineFault("hardware.device=mps: no Apple GPU here; type hardware=cpu or hardware=auto")
+    if options.ranks > 1 and device == "mps":
+        raise BadOption("hardware.processes: an Apple GPU is of one process: type hardware=cpu")
+    if options.ranks > 1 and device == "cuda" and options.processes > torch.cuda.device_count():
+        raise MachineFault(
+            f"hardware.processes={options.processes}: of GPUs, one for each, {torch.cuda.device_count()} are visible: "
+            "type fewer, or hardware=cpu"
+        )
     precision = options.precision
     native_bf16 = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "auto":
@@ -69,13 +77,15 @@ def prepare(options: Any, parameters: int) -> Hardware:
     if precision == "bf16" and device == "cuda" and not native_bf16:
         raise BadOption("hardware.precision=bf16: this GPU has no bf16; type hardware.precision=fp16 or auto")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = options.threads if options.threads != "auto" else 1 if parameters < SMALL_MODEL else cores
+    own = max(1, cores // group.local_size)
+    threads = options.threads if options.threads != "auto" else 1 if parameters < SMALL_MODEL else own
     torch.set_num_threads(threads)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif device == "cpu":
         keep_memory()
-    return Hardware(torch.device(device), precision)
+    number = group.local_rank if device == "cuda" and group.size > 1 else None
+    return Hardware(torch.device(device, number) if number is not None else torch.device(device), precision)
 
 
 def keep_memory() -> None:

@@ -1,5 +1,7 @@
 """One composed config to its result: prepare it, give it its folder, and only then import torch and run."""
 
+import contextlib
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from tl_run import distributed
 from tl_run.config import check
-from tl_run.errors import BAD_INPUT, JOB_FAILED, BadCheckpoint, Interrupted
+from tl_run.distributed import ALONE, Group
+from tl_run.errors import BAD_INPUT, JOB_FAILED, BadCheckpoint, BadOption, Interrupted
 from tl_run.failures import in_words
 from tl_run.folder import CONFIG, ENVIRONMENT, TERMINAL, RunFolder, drop_if_empty, enter, job_folder
 from tl_run.prepare import Job, prepare
@@ -35,7 +39,7 @@ def job(config: DictConfig) -> float | None:
             plain |= _stored(Path(plain["resume"]))
         with Signals() as signals:
             ready = prepare(plain, overrides)
-            return _run(ready, plain, *_place(hydra, plain), signals)
+            return _start(ready, plain, *_place(hydra, plain), signals)
     except BaseException:
         drop_if_empty(Path(hydra.runtime.output_dir))  # Hydra made it before anything was checked
         raise
@@ -69,25 +73,63 @@ def _in_sweep(plain: dict[str, Any], overrides: list[str], sweep: Path) -> tuple
         with Signals() as signals:
             ready = prepare(plain, overrides)
             path = job_folder(sweep, ready.overrides, ready.identity)
-            return str(path), _run(ready, plain, path, False, signals, log=TERMINAL)
+            return str(path), _start(ready, plain, path, False, signals, log=TERMINAL)
     except Exception as problem:
         code, words = in_words(problem)
         raise JobFailed(words, code) from problem
 
 
-def _run(
+def _start(
     ready: Job, plain: dict[str, Any], path: Path, fresh: bool, signals: Signals, log: str | None = None
 ) -> float | None:
-    """In the run's folder, to its result; in a sweep what would be printed goes to the file `log` there."""
+    """In this process, or in as many as `hardware` says."""
+    hardware = ready.options.hardware
+    if distributed.outside():
+        return _rank(ready, plain, path, fresh, log)
+    if hardware.ranks == 1 or ready.options.plan:
+        return _run(ready, plain, path, fresh, signals, log)
+    from tl_run.launch import launch
+
+    try:
+        return launch(hardware, _rank, ready, plain, path, fresh, log)
+    finally:
+        drop_if_empty(path)  # another node's may have been chosen
+
+
+def _rank(ready: Job, plain: dict[str, Any], path: Path, fresh: bool, log: str | None) -> float | None:
+    """What each of several processes does."""
+    with Signals() as signals, distributed.joined(ready.options.hardware.shard) as group:
+        if {*group.gather([ready.identity])} != {ready.identity}:
+            raise BadOption("hardware.nodes: the nodes have other options or data than each other: type the same on each")
+        return _run(ready, plain, path, fresh, signals, log, group)
+
+
+def _run(
+    ready: Job,
+    plain: dict[str, Any],
+    path: Path,
+    fresh: bool,
+    signals: Signals,
+    log: str | None = None,
+    group: Group = ALONE,
+) -> float | None:
+    """In the run's folder, to its result; in a sweep what would be printed goes to the file `log` there.
+
+    Of several processes the one that leads holds the folder, and alone prints.
+    """
     from tl_run.console import Terminal  # after prepare: a mistake is told at once
 
-    with enter(path, fresh=fresh, config=plain, identity=ready.identity) as folder:
+    with contextlib.ExitStack() as held:
+        folder = group.first(
+            lambda: held.enter_context(enter(path, fresh=fresh, config=plain, identity=ready.identity))
+        )
         try:
-            if log is None:
-                result = _result(ready, folder, signals, Terminal())
+            if log is None and group.leads:
+                result = _result(ready, folder, signals, Terminal(), group)
             else:
-                with (folder.path / log).open("a", encoding="utf-8") as file:
-                    result = _result(ready, folder, signals, Terminal(file))
+                shown = folder.path / log if log and group.leads else Path(os.devnull)
+                with shown.open("a", encoding="utf-8") as file:
+                    result = _result(ready, folder, signals, Terminal(file), group)
         except Interrupted as interrupted:
             how = f"to go on: tl-run {shlex.quote(f'resume={folder.path}')}"
             if log is not None:
@@ -116,14 +158,16 @@ def _place(hydra: Any, config: dict[str, Any]) -> tuple[Path, bool]:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path, not named
 
 
-def _result(ready: Job, folder: RunFolder, signals: Signals, terminal: "Terminal") -> dict[str, Any] | None:
+def _result(
+    ready: Job, folder: RunFolder, signals: Signals, terminal: "Terminal", group: Group
+) -> dict[str, Any] | None:
     if folder.result is not None:
         terminal.note(f"{folder.path} is done; its result:")
         terminal.result(folder.result, str(folder.path))
         return folder.result
     from tl_run.run import run
 
-    return run(ready, folder, terminal, signals)
+    return run(ready, folder, terminal, signals, group)
 
 
 def _stored(folder: Path) -> dict[str, Any]:

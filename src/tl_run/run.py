@@ -11,8 +11,9 @@ import yaml
 from tl_run import audit, checkpoint, durable, freeze, optimizer, outcome
 from tl_run.build import Built, build
 from tl_run.console import Terminal
+from tl_run.distributed import ALONE, Group
 from tl_run.environment import compare, describe
-from tl_run.errors import Interrupted
+from tl_run.errors import Interrupted, MachineFault
 from tl_run.evaluation import Evaluation, evaluate
 from tl_run.folder import CONFIG, ENVIRONMENT, OVERRIDES, RESULT, RunFolder
 from tl_run.model import compact
@@ -26,16 +27,22 @@ from tl_run.training import Record, train
 from tl_run.writers import MetricsLog, to_board
 
 
-def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> dict[str, Any] | None:
-    """Run the job in its folder, from the start or from its newest good checkpoint; returns what result.json holds."""
-    built = build(job)
+def run(
+    job: Job, folder: RunFolder, terminal: Terminal, signals: Signals, group: Group = ALONE
+) -> dict[str, Any] | None:
+    """Run the job in its folder, from the start or from its newest good checkpoint; returns what result.json holds.
+
+    Of several processes all run it, and the one that leads writes.
+    """
+    built = build(job, group)
     terminal.plan(rows(built, folder.path), built.notes)
     if job.options.plan:
         return None
-    session = Session(built, folder, terminal, signals)
+    session = Session(built, folder, terminal, signals, group)
     session.train()
     result = session.finish()
-    durable.write_file(folder.path / RESULT, _json(result))  # last: its presence means done
+    if group.leads:
+        durable.write_file(folder.path / RESULT, _json(result))  # last: its presence means done
     terminal.result(result, str(folder.path))
     return result
 
@@ -43,9 +50,11 @@ def run(job: Job, folder: RunFolder, terminal: Terminal, signals: Signals) -> di
 class Session:
     """A run in its folder: what is written while it trains, and what it leaves."""
 
-    def __init__(self, built: Built, folder: RunFolder, terminal: Terminal, signals: Signals) -> None:
+    def __init__(
+        self, built: Built, folder: RunFolder, terminal: Terminal, signals: Signals, group: Group = ALONE
+    ) -> None:
         """Begin, or go on where the newest good checkpoint was made."""
-        self.built, self.path, self.terminal, self.signals = built, folder.path, terminal, signals
+        self.built, self.path, self.terminal, self.signals, self.group = built, folder.path, terminal, signals, group
         self.job, self.options, self.model = built.job, built.job.options, built.model
         ever = built.learning.ever
         self.frozen = {name: value for name, value in built.prints.items() if name not in ever}
@@ -54,7 +63,8 @@ class Session:
         self.model.to(built.hardware.device)
         self.optimizer = optimizer.make(self.model, built.anatomy, ever, self.options.optimizer)
         self.scaler = built.hardware.scaler()
-        self._begin(folder)
+        if group.leads:
+            self._begin(folder)
         self.state, metrics_bytes, warnings = checkpoint.restore(
             self.path / "checkpoints",
             model=self.model,
@@ -63,6 +73,7 @@ class Session:
             identity=self.job.identity,
             frozen=audit.digest(self.frozen),
         )
+        self._agree()
         for warning in warnings:
             terminal.warn(warning)
         if self.state.step:
@@ -77,7 +88,8 @@ class Session:
         if self.options.hardware.compile:
             self.model.compile()
         self._saved = (-1, -1)  # step and evaluation of the last checkpoint
-        self.log, self.board = MetricsLog(self.path, metrics_bytes), Board(self.path)
+        self.log = MetricsLog(self.path, metrics_bytes) if group.leads else None
+        self.board = Board(self.path) if group.leads else None
 
     def _begin(self, folder: RunFolder) -> None:
         environment = describe(self.job, self.built.hardware)
@@ -91,34 +103,37 @@ class Session:
 
     def train(self) -> None:
         """Train to the end, writing records and checkpoints. Raises: Interrupted, with a checkpoint written."""
-        state, labels, every = self.state, self.job.task.labels, self.options.training.checkpoint_every
-        self.board.hyperparameters(hyperparameters(self.options), at=time.time())
-        self.board.text("config", f"```yaml\n{_yaml(mask(self.job.config)).decode()}\n```")
-        for line in self.log.lines():
-            to_board(self.board, line, labels)
+        state, every = self.state, self.options.training.checkpoint_every
+        if self.log and self.board:
+            self.board.hyperparameters(hyperparameters(self.options), at=time.time())
+            self.board.text("config", f"```yaml\n{_yaml(mask(self.job.config)).decode()}\n```")
+            for line in self.log.lines():
+                to_board(self.board, line, self.job.task.labels)
         success = False
         self.terminal.start(self.built.budget.steps, state.step, state.best_value)
         self.signals.training = True
         try:
             for record in self._fit():
                 self.terminal.show(record, self.job.task.metric)
-                if record.kind != "step":
-                    to_board(self.board, self.log.write(record), labels)
+                if record.kind != "step" and self.log and self.board:
+                    to_board(self.board, self.log.write(record), self.job.task.labels)
                 self._stop_if_asked()
                 if (record.kind == "validation") if every is None else (state.step % every == 0):
                     self._save()
             self._save()
             self.signals.training = False
-            if self.signals.asked:  # also when it came during the last save
-                raise Interrupted(f"{self.signals.asked} at step {state.step}")
+            if self.group.any(self.signals.asked is not None)[0]:  # also when it came during the last save
+                raise self._interrupted()
             success = True
         except Interrupted:  # between two steps, or in an evaluation: a resumed run begins with it
             self._save()
+            self.group.wait()  # no rank leaves before that
             raise
         finally:
             self.terminal.stop()
-            self.board.ended(success, at=time.time())
-            self.board.close()
+            if self.board:
+                self.board.ended(success, at=time.time())
+                self.board.close()
 
     def finish(self) -> dict[str, Any]:
         """Score the test split with the chosen model, audit, and write all but result.json, which is returned."""
@@ -150,7 +165,8 @@ class Session:
             **({"C": GRID[state.best_step - 1]} if built.solved else {}),
         }
         self.model.to("cpu")
-        outcome.write(built, self.path, split, final, result)
+        if self.group.leads:
+            outcome.write(built, self.path, split, final, result)
         return result
 
     # -- what the loop calls
@@ -177,6 +193,7 @@ class Session:
             hardware=built.hardware,
             scaler=self.scaler,
             seed=self.options.seed,
+            group=self.group,
             **common,
         )
 
@@ -190,6 +207,7 @@ class Session:
             hardware=self.built.hardware,
             between=self._stop_if_asked,
             forward=self.built.reuse,
+            group=self.group,
         )
 
     def _enter(self, phase: freeze.Phase) -> None:
@@ -200,12 +218,17 @@ class Session:
             stream = next(iter(built.method.streams().values()))
             seen = np.concatenate([np.arange(0), *(stream.batch(self.state.step + i) for i in range(left))])
             seen = built.encoded["train"].reads(seen)
-        warning = built.reuse.enter(phase, train_rows=seen, between=self._stop_if_asked, tell=self.terminal.storing)
+        while not self.group.leads and not self._stop_if_asked():
+            pass  # one rank fills the store, and the others find there what they read
+        between = self._stop_if_asked if self.group.leads else lambda: None
+        warning = built.reuse.enter(phase, train_rows=seen, between=between, tell=self.terminal.storing)
+        if self.group.leads:
+            self._stop_if_asked(done=True)
         if warning:
             self.terminal.warn(warning)
 
     def _save(self) -> None:
-        if self._saved == (self.state.step, self.state.evaluated):
+        if self._saved == (self.state.step, self.state.evaluated) or not self.log:
             return
         checkpoint.save(
             self.path / "checkpoints",
@@ -220,9 +243,24 @@ class Session:
         )
         self._saved = (self.state.step, self.state.evaluated)
 
-    def _stop_if_asked(self) -> None:
-        if self.signals.asked and self.signals.training:
-            raise Interrupted(f"{self.signals.asked} at step {self.state.step}")
+    def _stop_if_asked(self, done: bool = False) -> bool:
+        """Whether some rank is done with what the others wait for. Raises: Interrupted, on all of them, if one was."""
+        asked, done = self.group.any(self.signals.training and self.signals.asked is not None, done)
+        if asked:
+            raise self._interrupted()
+        return done
+
+    def _interrupted(self) -> Interrupted:
+        return Interrupted(f"{self.signals.asked or 'another process'} at step {self.state.step}")
+
+    def _agree(self) -> None:
+        """Raises: MachineFault when the processes do not begin with the same."""
+        mine = (audit.digest(self.built.prints), self.state.step)
+        if any(other != mine for other in self.group.gather([mine])):
+            raise MachineFault(
+                f"the processes have loaded other weights, or checkpoints, than each other (here of step {mine[1]}): "
+                f"{self.path} must lie on a disk that all nodes share"
+            )
 
 
 def _yaml(data: Any) -> bytes:

@@ -40,9 +40,7 @@ def apart(work: Callable[..., Any], *arguments: Any, limit: float | None = None)
     Raises: JobFailed with the words of what `work` raised, or when the process dies; Interrupted when it was asked to
     stop.
     """
-    context = multiprocessing.get_context(START)
-    if START == "forkserver":
-        context.set_forkserver_preload(PRELOADED)
+    context = server()
     ours, theirs = context.Pipe(duplex=False)
     process: Any = getattr(context, "Process")(  # noqa: B009  # each kind of context has its own class
         target=_child, args=(theirs, dict(os.environ), os.getcwd(), work, arguments)
@@ -65,11 +63,20 @@ def apart(work: Callable[..., Any], *arguments: Any, limit: float | None = None)
     if late:
         raise JobFailed(f"stopped after sweep.timeout={limit:g} seconds; the same command goes on with it", MACHINE)
     if answer is None:
-        raise JobFailed(_death(process.exitcode), MACHINE)
+        raise JobFailed(death(process.exitcode), MACHINE)
     what, value, *code = answer
     if what == DONE:
         return value
     raise JobFailed(value, *code)
+
+
+def server() -> Any:
+    """Where processes are started from; the server has begun to import."""
+    context = multiprocessing.get_context(START)
+    if START == "forkserver":
+        context.set_forkserver_preload(PRELOADED)
+        forkserver.ensure_running()
+    return context
 
 
 @atexit.register
@@ -92,7 +99,8 @@ def _wait(process: Any, pipe: Connection, signals: Signals, limit: float | None)
     return late
 
 
-def _death(code: int) -> str:
+def death(code: int) -> str:
+    """How a process has ended that gave no answer."""
     if code < 0:
         name = signal.Signals(-code).name
         why = ": perhaps by the system, for want of memory" if name == "SIGKILL" else ""
@@ -107,7 +115,7 @@ def _child(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    threading.Thread(target=_follow, daemon=True).start()
+    threading.Thread(target=follow, daemon=True).start()
     try:
         answer: tuple[Any, ...] = (DONE, work(*arguments))
     except Interrupted as stop:
@@ -121,7 +129,7 @@ def _child(
     pipe.send(answer)
 
 
-def _follow() -> None:
+def follow() -> None:
     """Where the sweep's process dies, a job stops too, with a checkpoint."""
     parent = multiprocessing.parent_process()
     assert parent is not None
