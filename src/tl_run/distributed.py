@@ -6,6 +6,7 @@ and one all-reduce adds them up. Importing this imports no torch.
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,13 +14,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from tl_run.errors import MachineFault
+
 if TYPE_CHECKING:
     import torch
 
 Value = TypeVar("Value")
 
 BUCKET = 25 * 2**20  # bytes of gradients that are added up at once
-PATIENCE = timedelta(hours=12)  # one rank may fill the store meanwhile; a dead one is noticed by its parent, not by time
+PATIENCE = timedelta(
+    hours=12
+)  # one rank may fill the store meanwhile; a dead one is noticed by its parent, not by time
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,7 @@ class Group:
         distributed.all_reduce(raised, distributed.ReduceOp.MAX)
         return [bool(flag) for flag in raised.tolist()]
 
-    def add(
-        self, parameters: Sequence["torch.Tensor"], means: dict[str, "torch.Tensor"]
-    ) -> dict[str, "torch.Tensor"]:
+    def add(self, parameters: Sequence["torch.Tensor"], means: dict[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:
         """Add up `.grad` of the parameters over all ranks, in place, and the means, which are returned.
 
         What has no gradient on any rank still has none. All ranks give the same parameters and the same terms.
@@ -93,6 +96,10 @@ class Group:
                 for gradient, total in zip(bucket, flat.split([g.numel() for g in bucket]), strict=True):
                     gradient.copy_(total.view_as(gradient))
         return dict(zip(means, head[len(has) :], strict=True))
+
+    def scaled(self, loss: "torch.Tensor") -> "torch.Tensor":
+        """What to call backward on: FSDP takes the mean over ranks, and the sum is meant."""
+        return loss * self.size if self.lockstep else loss
 
     def gather(self, found: list[Value]) -> list[Value]:
         """The lists of all ranks, one after the other."""
@@ -134,7 +141,41 @@ def _buckets(gradients: list["torch.Tensor"]) -> Iterator[list["torch.Tensor"]]:
         yield bucket
 
 
+# -- FSDP2: every rank holds a part of each tensor
+
+
+def shard(model: Any, layers: str | None, device: "torch.device", size: int) -> Any:
+    """Split the parameters over the ranks, in place; one layer of the list named `layers` is whole at a time."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(device.type, (size,))
+    for layer in model.get_submodule(layers) if layers else ():
+        fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model.to(device)
+
+
+def whole(tensor: Any) -> "torch.Tensor":
+    """The tensor itself, or all of one that is split up, which all ranks ask for together."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def like(value: "torch.Tensor", tensor: Any) -> "torch.Tensor":
+    """A whole value on the device of a tensor of its shape, and split up as that is."""
+    value = value.to(tensor.device)
+    if not hasattr(tensor, "full_tensor"):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value, tensor.device_mesh, tensor.placements)
+
+
 # -- being one of them
+
+
+class PeerLost(MachineFault):
+    """Another rank has gone: what happened to it is the reason, and this one has none of its own."""
 
 
 def outside() -> tuple[int, int] | None:
@@ -163,13 +204,19 @@ def joined(shard: bool) -> Iterator[Group]:
         local_size=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
         lockstep=shard,
     )
-    yield group
+    try:
+        yield group
+    except RuntimeError as problem:
+        if not lost(problem):
+            raise
+        time.sleep(2)  # the one that has gone is to be noticed first, and told of
+        raise PeerLost("another process of the run has gone, and this one cannot go on without it") from problem
     group.wait()  # who goes while another is still at it may end that one
     distributed.destroy_process_group()
 
 
-def lost(problem: BaseException) -> bool:
+def lost(problem: RuntimeError) -> bool:
     """Whether it says no more than that another rank has gone, which has told why, or died."""
     from torch import distributed
 
-    return isinstance(problem, distributed.DistError) or (isinstance(problem, RuntimeError) and "gloo" in str(problem))
+    return isinstance(problem, distributed.DistError) or "gloo" in str(problem)

@@ -20,6 +20,9 @@ TERMINAL, LOG = "terminal.log", "tl-run.log"
 """What a job of a sweep would have printed; where the traceback of a fault goes."""
 
 
+PROCESSES = "hardware.processes"
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """A locked folder, and what an earlier start has left in it."""
@@ -37,7 +40,7 @@ def enter(path: Path, *, fresh: bool, config: dict[str, Any], identity: str) -> 
 
     Raises: BadCheckpoint when another run lies there, InUse when another process works there.
     """
-    mine = _claim_fresh(path) if fresh else path
+    mine = claim_fresh(path) if fresh else path
     if not fresh:
         durable.make_folder(path)
     with Lock(mine):
@@ -67,8 +70,12 @@ def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
         raise BadCheckpoint(f"{path / ENVIRONMENT} is damaged; nothing was touched") from problem
     if found != identity:
         raise BadCheckpoint(
-            f"{path} holds another run; nothing was touched.\n  Different: {_differences(path, config)}\n"
-            "  Type another hydra.run.dir, or resume=<folder> alone to go on with the run that is there"
+            f"{path} holds another run; nothing was touched.\n  Different: {(words := _differences(path, config))}\n"
+            + (
+                "  Add hardware.elastic=true to go on with it all the same: in the same data order, not to the same bits"
+                if words.startswith(f"{PROCESSES} was") and ";" not in words
+                else "  Type another hydra.run.dir, or resume=<folder> alone to go on with the run that is there"
+            )
         )
     result = None
     if (path / RESULT).is_file():
@@ -97,7 +104,7 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _claim_fresh(path: Path) -> Path:
+def claim_fresh(path: Path) -> Path:
     """Hydra has made the folder already, perhaps for two starts at once: whoever creates `.lock` first has it."""
     durable.make_folder(path)
     try:

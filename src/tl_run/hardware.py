@@ -24,6 +24,8 @@ class Hardware:
 
     device: torch.device
     precision: str
+    processes: str = ""
+    """How many work together, in words, where it is not one."""
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Mixed precision around forward passes; does nothing in fp32."""
@@ -40,7 +42,7 @@ class Hardware:
         name = f" ({torch.cuda.get_device_name()})" if self.device.type == "cuda" else ""
         threads = torch.get_num_threads()
         cpu = f", {threads} thread{'s' if threads > 1 else ''}" if self.device.type == "cpu" else ""
-        return f"{self.device.type}{name}, {self.precision}{cpu}"
+        return f"{self.device.type}{name}, {self.precision}{cpu}{self.processes}"
 
     def peak_memory_mb(self) -> float:
         """Most memory taken: on the GPU where there is one, else by the process."""
@@ -76,16 +78,21 @@ def prepare(options: Any, parameters: int, group: Group = ALONE) -> Hardware:
         precision = ("bf16" if native_bf16 else "fp16") if device == "cuda" else "fp32"
     if precision == "bf16" and device == "cuda" and not native_bf16:
         raise BadOption("hardware.precision=bf16: this GPU has no bf16; type hardware.precision=fp16 or auto")
+    if precision == "fp16" and options.shard:
+        raise BadOption("hardware.precision=fp16: with hardware.shard type bf16 or fp32")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    own = max(1, cores // group.local_size)
-    threads = options.threads if options.threads != "auto" else 1 if parameters < SMALL_MODEL else own
+    share = max(1, cores // options.processes)
+    threads = options.threads if options.threads != "auto" else 1 if parameters < SMALL_MODEL else share
     torch.set_num_threads(threads)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif device == "cpu":
         keep_memory()
-    number = group.local_rank if device == "cuda" and group.size > 1 else None
-    return Hardware(torch.device(device, number) if number is not None else torch.device(device), precision)
+    processes = f"; {options.ranks} processes" if options.ranks > 1 else ""
+    processes += f" on {options.nodes} nodes" if options.nodes > 1 else ""
+    processes += ", each holding a part of the model" if options.shard else ""
+    own = torch.device(device, group.local_rank) if device == "cuda" and group.size > 1 else torch.device(device)
+    return Hardware(own, precision, processes)
 
 
 def keep_memory() -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from tl_run import distributed
+from tl_run import distributed, identity
 from tl_run.config import check
 from tl_run.distributed import ALONE, Group
 from tl_run.errors import BAD_INPUT, JOB_FAILED, BadCheckpoint, BadOption, Interrupted
 from tl_run.failures import in_words
-from tl_run.folder import CONFIG, ENVIRONMENT, TERMINAL, RunFolder, drop_if_empty, enter, job_folder
+from tl_run.folder import CONFIG, ENVIRONMENT, TERMINAL, RunFolder, claim_fresh, drop_if_empty, enter, job_folder
 from tl_run.prepare import Job, prepare
 from tl_run.signals import Signals
 from tl_run.sweep import ledger
@@ -27,16 +28,24 @@ if TYPE_CHECKING:
     from tl_run.console import Terminal
 
 
+WHERE = tuple(f"hardware.{key}=" for key in ("processes", "nodes", "endpoint", "elastic"))
+"""What may be typed beside resume=<folder>."""
+
+
 def job(config: DictConfig) -> float | None:
     """Run one job; returns the main metric on validation, by which sweeps compare. Raises: Failure."""
     hydra = HydraConfig.get()
     overrides = [override for override in _typed(hydra.overrides.task) if not override.startswith("plan=")]
     if hydra.mode == RunMode.MULTIRUN:
+        if distributed.outside():
+            raise BadOption("a sweep starts its processes itself: type tl-run -m hardware.processes=..., not torchrun")
         return in_sweep(check.resolve(config), overrides, Path(hydra.sweep.dir))
     try:
         plain = check.resolve(config)
-        if plain["resume"] and all(override.startswith("resume=") for override in overrides):
-            plain |= _stored(Path(plain["resume"]))
+        if plain["resume"] and all(override.startswith(("resume=", *WHERE)) for override in overrides):
+            plain = _resumed(plain, overrides)
+        if started := distributed.outside():
+            plain["hardware"] = _as_started(plain["hardware"], overrides, started[1])
         with Signals() as signals:
             ready = prepare(plain, overrides)
             return _start(ready, plain, *_place(hydra, plain), signals)
@@ -48,6 +57,8 @@ def job(config: DictConfig) -> float | None:
 def in_sweep(plain: dict[str, Any], overrides: list[str], sweep: Path) -> float | None:
     """One job of a sweep, in a process of its own and noted in the ledger. Raises: Failure, Interrupted."""
     options = plain["sweep"]
+    if plain["hardware"]["nodes"] != 1:
+        raise BadOption("hardware.nodes: a job of a sweep runs on one node: type hardware.nodes=1")
     if options["fail_fast"] and ledger.has_failed(sweep):
         raise JobFailed("not begun: another job has failed (sweep.fail_fast)", JOB_FAILED)
     for attempt in range(1, options["retries"] + 2):
@@ -84,14 +95,23 @@ def _start(
 ) -> float | None:
     """In this process, or in as many as `hardware` says."""
     hardware = ready.options.hardware
+    if hardware.elastic:
+        ready = _as_begun(ready, path)
     if distributed.outside():
         return _rank(ready, plain, path, fresh, log)
     if hardware.ranks == 1 or ready.options.plan:
         return _run(ready, plain, path, fresh, signals, log)
     from tl_run.launch import launch
 
+    if fresh and hardware.nodes == 1:
+        path, fresh = claim_fresh(path), False
+    remedy = "the same command goes on with it"
+    if log is None:
+        remedy = (
+            f"to go on: tl-run {shlex.quote(f'resume={path}')}" if hardware.nodes == 1 else "type resume=<its folder>"
+        )
     try:
-        return launch(hardware, _rank, ready, plain, path, fresh, log)
+        return launch(hardware, remedy, _rank, ready, plain, path, fresh, log)
     finally:
         drop_if_empty(path)  # another node's may have been chosen
 
@@ -100,7 +120,9 @@ def _rank(ready: Job, plain: dict[str, Any], path: Path, fresh: bool, log: str |
     """What each of several processes does."""
     with Signals() as signals, distributed.joined(ready.options.hardware.shard) as group:
         if {*group.gather([ready.identity])} != {ready.identity}:
-            raise BadOption("hardware.nodes: the nodes have other options or data than each other: type the same on each")
+            raise BadOption(
+                "hardware.nodes: the nodes have other options or data than each other: type the same on each"
+            )
         return _run(ready, plain, path, fresh, signals, log, group)
 
 
@@ -168,6 +190,30 @@ def _result(
     from tl_run.run import run
 
     return run(ready, folder, terminal, signals, group)
+
+
+def _resumed(plain: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """A run's own config, but for where it is to go on."""
+    stored, now = _stored(Path(plain["resume"])), plain["hardware"]
+    typed = [override.partition("=")[0].partition(".")[2] for override in overrides if override.startswith(WHERE)]
+    return plain | stored | {"hardware": now | stored["hardware"] | {key: now[key] for key in typed}}
+
+
+def _as_started(hardware: dict[str, Any], overrides: list[str], processes: int) -> dict[str, Any]:
+    """With the number of processes that torchrun has started. Raises: BadOption when another was typed."""
+    typed = [each for each in overrides if each.startswith(("hardware.processes=", "hardware.nodes="))]
+    if typed and hardware["processes"] * hardware["nodes"] != processes:
+        raise BadOption(f"{' '.join(typed)}: {processes} processes were started from outside: leave it out")
+    return hardware | {"processes": processes, "nodes": 1}
+
+
+def _as_begun(ready: Job, path: Path) -> Job:
+    """Under the identity of the run that lies there, where it differs in the number of processes alone."""
+    if not (path / CONFIG).is_file():
+        return ready
+    before = {key: _stored(path).get("hardware", {}).get(key, 1) for key in ("processes", "nodes")}
+    config = ready.config | {"hardware": ready.config["hardware"] | before}
+    return replace(ready, identity=identity.identity(config, ready.data, ready.weights))
 
 
 def _stored(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tl_run.distributed import lost
+from tl_run.distributed import PeerLost
 from tl_run.errors import MACHINE, Interrupted, MachineFault
 from tl_run.failures import in_words
 from tl_run.signals import Signals
@@ -23,10 +23,10 @@ from tl_run.sweep.apart import GRACE, JobFailed, death, follow, server
 STOPPED, FAILED, LOST = "stopped", "failed", "lost"
 
 
-
-def launch(options: Any, work: Callable[..., Any], *arguments: Any) -> Any:
+def launch(options: Any, remedy: str, work: Callable[..., Any], *arguments: Any) -> Any:
     """What `work` returns, called in `options.processes` new processes on each node: that of the lowest rank here.
 
+    `remedy` is what to do when one of them has died.
     Raises: JobFailed with the words of the rank that failed first, or of its death; Interrupted.
     """
     server()  # it imports what the ranks need while we import the engine
@@ -50,7 +50,7 @@ def launch(options: Any, work: Callable[..., Any], *arguments: Any) -> Any:
                 if thread.is_alive():
                     _send(scratch, signal.SIGKILL, set())
             answers = [json.loads(path.read_text()) for path in sorted(scratch.glob("*.answer"))]
-        return _told(signals.asked, answers, faults, values)
+        return _told(signals.asked, answers, faults, values, remedy)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -99,7 +99,13 @@ def _send(scratch: Path, number: signal.Signals, told: set[int]) -> None:
                 os.kill(process, number)
 
 
-def _told(asked: str | None, answers: list[dict[str, Any]], faults: list[BaseException], values: dict[int, Any]) -> Any:
+def _told(
+    asked: str | None,
+    answers: list[dict[str, Any]],
+    faults: list[BaseException],
+    values: dict[int, Any],
+    remedy: str,
+) -> Any:
     """The outcome of a run from what its ranks have left behind."""
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous.api import RendezvousError
@@ -114,8 +120,9 @@ def _told(asked: str | None, answers: list[dict[str, Any]], faults: list[BaseExc
     fault = faults[0]
     if isinstance(fault, ChildFailedError):
         rank, failure = fault.get_first_failure()
-        words = "another rank was lost: its own node tells why" if LOST in by_kind else death(failure.exitcode)
-        raise JobFailed(f"rank {rank}: {words}", MACHINE)
+        if LOST in by_kind and failure.exitcode == MACHINE:
+            raise JobFailed(f"{by_kind[LOST]['words']}: its own node tells why", MACHINE)
+        raise JobFailed(f"rank {rank}: {death(failure.exitcode, remedy)}", MACHINE)
     if isinstance(fault, RendezvousError):
         raise MachineFault(f"hardware.nodes: the processes did not find each other: {fault}") from fault
     raise fault
@@ -136,12 +143,8 @@ def _rank(scratch: Path, folder: str, environment: dict[str, str], work: Callabl
     except KeyboardInterrupt:
         answer = {"what": STOPPED, "words": "SIGINT", "code": Interrupted.code}
     except Exception as problem:
-        if lost(problem):
-            time.sleep(2)  # the one that has gone is to be noticed first
-            answer = {"what": LOST, "words": str(problem), "code": MACHINE}
-        else:
-            code, words = in_words(problem)
-            answer = {"what": FAILED, "words": words, "code": code}
+        code, words = in_words(problem)
+        answer = {"what": LOST if isinstance(problem, PeerLost) else FAILED, "words": words, "code": code}
     path = scratch / f"{time.time_ns():020d}.answer"
     path.with_suffix(".tmp").write_text(json.dumps(answer))
     path.with_suffix(".tmp").rename(path)
@@ -151,5 +154,5 @@ def _rank(scratch: Path, folder: str, environment: dict[str, str], work: Callabl
 def _quiet() -> None:
     """The engine's own wall of text: what happened is told in our words."""
     for name in list(logging.root.manager.loggerDict):
-        if name.startswith("torch.distributed.elastic"):
+        if name.startswith(("torch.distributed.elastic", "torch.multiprocessing")):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)

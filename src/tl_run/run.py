@@ -3,12 +3,13 @@
 import json
 import time
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import yaml
 
-from tl_run import audit, checkpoint, durable, freeze, optimizer, outcome
+from tl_run import audit, checkpoint, distributed, durable, freeze, optimizer, outcome
 from tl_run.build import Built, build
 from tl_run.console import Terminal
 from tl_run.distributed import ALONE, Group
@@ -60,7 +61,11 @@ class Session:
         self.frozen = {name: value for name, value in built.prints.items() if name not in ever}
         initial = {name: value for name, value in built.prints.items() if name in ever}
         initial |= audit.of_parameters(self.model, compact.shrink(self.model, built.vocabulary))
-        self.model.to(built.hardware.device)
+        if self.options.hardware.shard:  # a copy: what is saved in the end is the model as it was built
+            copy = deepcopy(self.model)
+            self.model = distributed.shard(copy, built.anatomy.path, built.hardware.device, group.size)
+        else:
+            self.model.to(built.hardware.device)
         self.optimizer = optimizer.make(self.model, built.anatomy, ever, self.options.optimizer)
         self.scaler = built.hardware.scaler()
         if group.leads:
@@ -73,11 +78,14 @@ class Session:
             identity=self.job.identity,
             frozen=audit.digest(self.frozen),
         )
-        self._agree()
+        self._agree(audit.digest(built.prints))
         for warning in warnings:
             terminal.warn(warning)
+        before = [*self.state.processes.values()][-1:] or [group.size]
         if self.state.step:
-            terminal.note(f"going on from step {self.state.step}")
+            terminal.note(f"going on from step {self.state.step}{_instead(before[0], group.size)}")
+        if not self.state.processes or before[0] != group.size:
+            self.state.processes[str(self.state.step)] = group.size
         size = self.options.training.micro_batch_size
         fresh_size = self.options.training.batch_size if size == "auto" else size
         self.state.micro_batch_size = self.state.micro_batch_size or fresh_size
@@ -140,6 +148,7 @@ class Session:
         built, state = self.built, self.state
         learns = built.learning.at(state).learns
         _, first_moved = audit.end_of_phase(self.model, learns, state.prints, state.phase_began, state.first_moved)
+        self._agree(audit.digest(audit.fingerprints(state.best_weights)))
         checkpoint.load_weights(self.model, built.learning.ever, state.best_weights)
         began = time.perf_counter()
         split = "validation" if self.job.splits.test is None else "test"
@@ -162,8 +171,12 @@ class Session:
             "examples_per_second": state.examples / max(state.train_seconds, 1e-9),
             "peak_memory_mb": built.hardware.peak_memory_mb(),
             "stored_mb": built.reuse.stored_mb,
+            **({"processes": state.processes} if {*state.processes.values()} != {1} else {}),
             **({"C": GRID[state.best_step - 1]} if built.solved else {}),
         }
+        if self.options.hardware.shard:
+            self.model = built.model
+            checkpoint.load_weights(self.model, built.learning.ever, state.best_weights)
         self.model.to("cpu")
         if self.group.leads:
             outcome.write(built, self.path, split, final, result)
@@ -228,17 +241,19 @@ class Session:
             self.terminal.warn(warning)
 
     def _save(self) -> None:
-        if self._saved == (self.state.step, self.state.evaluated) or not self.log:
+        if self._saved == (self.state.step, self.state.evaluated):
+            return
+        if not (self.log or self.options.hardware.shard):
             return
         checkpoint.save(
-            self.path / "checkpoints",
+            self.path / "checkpoints" if self.log else None,
             model=self.model,
             ever=self.built.learning.ever,
             optimizer=self.optimizer,
             state=self.state,
             identity=self.job.identity,
             frozen=audit.digest(self.frozen),
-            metrics_bytes=self.log.sync(),
+            metrics_bytes=self.log.sync() if self.log else 0,
             keep=self.options.training.keep_checkpoints,
         )
         self._saved = (self.state.step, self.state.evaluated)
@@ -253,14 +268,20 @@ class Session:
     def _interrupted(self) -> Interrupted:
         return Interrupted(f"{self.signals.asked or 'another process'} at step {self.state.step}")
 
-    def _agree(self) -> None:
-        """Raises: MachineFault when the processes do not begin with the same."""
-        mine = (audit.digest(self.built.prints), self.state.step)
+    def _agree(self, weights: str) -> None:
+        """Raises: MachineFault when the processes do not hold the same."""
+        mine = (weights, self.state.step)
         if any(other != mine for other in self.group.gather([mine])):
             raise MachineFault(
-                f"the processes have loaded other weights, or checkpoints, than each other (here of step {mine[1]}): "
+                f"the processes have other weights than each other, or other checkpoints (here of step {mine[1]}): "
                 f"{self.path} must lie on a disk that all nodes share"
             )
+
+
+def _instead(before: int, now: int) -> str:
+    if before == now:
+        return ""
+    return f" with {now} process{'es' if now > 1 else ''} instead of {before}: the same data order, not the same bits"
 
 
 def _yaml(data: Any) -> bytes:

@@ -11,7 +11,7 @@ from torch import nn
 
 from tl_run import audit
 from tl_run import freeze as freezing
-from tl_run.distributed import ALONE, Group
+from tl_run.distributed import ALONE, Group, whole
 from tl_run.errors import MachineFault, NonFinite
 from tl_run.evaluation import Evaluation
 from tl_run.hardware import Hardware, seed_by
@@ -41,6 +41,7 @@ class State:
     phase_without_gain: int = 0
     prints: dict[str, str] = field(default_factory=dict)  # fingerprints of what learns, when the phase began
     first_moved: dict[str, int] = field(default_factory=dict)  # parameter: where the phase began in which it first did
+    processes: dict[str, int] = field(default_factory=dict)  # how many there were, from which step on
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     scale: float = 0.0  # of the loss in fp16
@@ -129,7 +130,7 @@ def train(
         means = {name: mean.item() for name, mean in gradient.items()}
         loss = sum(means.values())
         scaler.unscale_(optimizer)
-        norm = nn.utils.clip_grad_norm_(learning, budget.clip or math.inf).item()
+        norm = whole(nn.utils.clip_grad_norm_(learning, budget.clip or math.inf)).item()
         if not math.isfinite(loss) or not (math.isfinite(norm) or _may_overflow(scaler)):
             optimizer.zero_grad(set_to_none=True)
             what = "loss" if not math.isfinite(loss) else "gradient"
@@ -181,7 +182,7 @@ def validate(
     if state.best_value is None or sign * value > sign * state.best_value:
         state.best_value, state.best_step, state.best_scores = value, state.step, found.scores
         weights = freezing.moves(model, freeze.ever)
-        state.best_weights = {name: t.detach().to("cpu", copy=True) for name, t in weights.items()}
+        state.best_weights = {name: whole(t).detach().to("cpu", copy=True) for name, t in weights.items()}
     if state.counted_best is None or sign * value > sign * state.counted_best + budget.min_delta:
         state.counted_best, state.without_gain = value, 0
     else:
@@ -248,7 +249,7 @@ def _gradient(
                 step=state.step,
                 progress=state.step / budget.steps,
                 micro_batch_size=state.micro_batch_size,
-                backward=lambda loss: scaler.scale(loss).backward(),
+                backward=lambda loss: scaler.scale(group.scaled(loss)).backward(),
                 group=group,
             )
         except torch.OutOfMemoryError as problem:

@@ -99,12 +99,12 @@ def _wait(process: Any, pipe: Connection, signals: Signals, limit: float | None)
     return late
 
 
-def death(code: int) -> str:
+def death(code: int, remedy: str = "the same command goes on with it") -> str:
     """How a process has ended that gave no answer."""
     if code < 0:
         name = signal.Signals(-code).name
         why = ": perhaps by the system, for want of memory" if name == "SIGKILL" else ""
-        return f"its process was ended by {name}{why}; the same command goes on with it"
+        return f"its process was ended by {name}{why}; {remedy}"
     return f"its process ended itself with exit code {code}"
 
 
