@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 BUCKET = 25 * 2**20  # bytes of gradients that are added up at once
-PATIENCE = timedelta(
-    hours=12
-)  # one rank may fill the store meanwhile; a dead one is noticed by its parent, not by time
+PATIENCE = timedelta(hours=12)  # one rank may fill the store meanwhile; who is dead is noticed by its parent
 
 
 @dataclass(frozen=True)
@@ -48,18 +46,17 @@ class Group:
         """What dropout is seeded by besides seed and step."""
         return (self.rank,) if self.size > 1 else ()
 
-    def parts(self, indices: np.ndarray, size: int) -> list[tuple[np.ndarray, bool]]:
-        """Of a batch the parts that this rank computes, up to `size` examples each, and whether they count.
+    def parts(self, indices: np.ndarray, micro: int) -> list[tuple[np.ndarray, bool]]:
+        """Of a batch the parts that this rank computes, up to `micro` examples each, and whether they count.
 
         All ranks have as many parts. Where there are not enough examples to go round a part is left out; in lockstep
         one example stands in for it, that does not count.
         """
-        own = indices[self.rank :: self.size]
-        count = -(-(-(-len(indices) // self.size)) // size)
-        parts = [(own[i * size : (i + 1) * size], True) for i in range(count)]
+        own, longest = indices[self.rank :: self.size], -(-len(indices) // self.size)
+        parts = [own[start : start + micro] for start in range(0, longest, micro)]
         if self.lockstep:
-            return [(part, True) if len(part) else (indices[:1], False) for part, _ in parts]
-        return [(part, True) for part, _ in parts if len(part)]
+            return [(part, True) if len(part) else (indices[:1], False) for part in parts]
+        return [(part, True) for part in parts if len(part)]
 
     def any(self, *flags: bool) -> list[bool]:
         """Of each flag whether some rank has it raised."""

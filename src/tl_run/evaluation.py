@@ -38,7 +38,7 @@ def evaluate(
     batch_size: int,
     pad: Mapping[str, int],
     hardware: Hardware,
-    between: Callable[[], None] = lambda: None,
+    between: Callable[[], object] = lambda: None,
     forward: Callable[..., Any] = whole,
     group: Group = ALONE,
 ) -> Evaluation:

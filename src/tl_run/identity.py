@@ -43,7 +43,8 @@ def essence(config: dict[str, Any]) -> dict[str, Any]:
 def _processes(hardware: dict[str, Any]) -> dict[str, Any]:
     """How many share a batch, wherever they run; nothing for one alone, as before there could be more."""
     processes = hardware.get("processes", 1) * hardware.get("nodes", 1)
-    return {} if processes == 1 else {"processes": processes, "shard": hardware.get("shard", False)}
+    shard = {"shard": True} if hardware.get("shard") else {}
+    return {} if processes == 1 else {"processes": processes, **shard}
 
 
 def identity(config: dict[str, Any], data: dict[str, str], weights: dict[str, str]) -> str:

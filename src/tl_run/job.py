@@ -17,7 +17,17 @@ from tl_run.config import check
 from tl_run.distributed import ALONE, Group
 from tl_run.errors import BAD_INPUT, JOB_FAILED, BadCheckpoint, BadOption, Interrupted
 from tl_run.failures import in_words
-from tl_run.folder import CONFIG, ENVIRONMENT, TERMINAL, RunFolder, claim_fresh, drop_if_empty, enter, job_folder
+from tl_run.folder import (
+    CONFIG,
+    ENVIRONMENT,
+    TERMINAL,
+    RunFolder,
+    claim_fresh,
+    drop_if_empty,
+    enter,
+    job_folder,
+    let_go,
+)
 from tl_run.prepare import Job, prepare
 from tl_run.signals import Signals
 from tl_run.sweep import ledger
@@ -103,26 +113,25 @@ def _start(
         return _run(ready, plain, path, fresh, signals, log)
     from tl_run.launch import launch
 
-    if fresh and hardware.nodes == 1:
-        path, fresh = claim_fresh(path), False
-    remedy = "the same command goes on with it"
-    if log is None:
-        remedy = (
-            f"to go on: tl-run {shlex.quote(f'resume={path}')}" if hardware.nodes == 1 else "type resume=<its folder>"
-        )
+    remedy = "the same command goes on with it" if log else "to go on: tl-run resume=<the run's folder>, on each node"
+    claimed = fresh and hardware.nodes == 1  # of several nodes the rank that leads names it
+    if claimed:
+        path = claim_fresh(path)
+    if hardware.nodes == 1 and not log:
+        remedy = f"to go on: tl-run {shlex.quote(f'resume={path}')}"
     try:
-        return launch(hardware, remedy, _rank, ready, plain, path, fresh, log)
+        return launch(hardware, remedy, _rank, ready, plain, path, fresh and not claimed, log)
     finally:
-        drop_if_empty(path)  # another node's may have been chosen
+        if claimed:
+            let_go(path)
+        drop_if_empty(path)
 
 
 def _rank(ready: Job, plain: dict[str, Any], path: Path, fresh: bool, log: str | None) -> float | None:
     """What each of several processes does."""
     with Signals() as signals, distributed.joined(ready.options.hardware.shard) as group:
         if {*group.gather([ready.identity])} != {ready.identity}:
-            raise BadOption(
-                "hardware.nodes: the nodes have other options or data than each other: type the same on each"
-            )
+            raise BadOption("the processes have other options or data than each other: type the same on each node")
         return _run(ready, plain, path, fresh, signals, log, group)
 
 

@@ -233,8 +233,12 @@ class Session:
             seen = built.encoded["train"].reads(seen)
         while not self.group.leads and not self._stop_if_asked():
             pass  # one rank fills the store, and the others find there what they read
-        between = self._stop_if_asked if self.group.leads else lambda: None
-        warning = built.reuse.enter(phase, train_rows=seen, between=between, tell=self.terminal.storing)
+        warning = built.reuse.enter(
+            phase,
+            train_rows=seen,
+            between=lambda: self.group.leads and self._stop_if_asked(),
+            tell=self.terminal.storing,
+        )
         if self.group.leads:
             self._stop_if_asked(done=True)
         if warning:

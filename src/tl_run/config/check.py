@@ -172,9 +172,7 @@ def _check_shard(run: Run) -> None:
     """What FSDP2 cannot be combined with here."""
     shard = f"hardware={run.hardware.name}" if run.hardware.name == "fsdp" else "hardware.shard=true"
     if run.freeze.name in ("gradual", "schedule"):
-        raise BadOption(
-            f"{shard}: what learns is fixed for the run, and freeze={run.freeze.name} changes it: type none"
-        )
+        raise BadOption(f"{shard}: what learns is fixed, and freeze={run.freeze.name} changes it: type freeze=none")
     if run.adapter.name != "none":
         raise BadOption(f"{shard}: type adapter=none, or hardware.shard=false with adapter={run.adapter.name}")
     if isinstance(run.task, Generation):

@@ -103,7 +103,7 @@ class Reuse:
         phase: Phase,
         *,
         train_rows: np.ndarray | None = None,
-        between: Callable[[], None] = lambda: None,
+        between: Callable[[], object] = lambda: None,
         tell: Callable[[int, int, float], None] = lambda done, total, seconds: None,
     ) -> str:
         """From now on the model is run as in this phase; what it needs is computed and stored if it is not there.
