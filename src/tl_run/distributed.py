@@ -206,7 +206,7 @@ def joined(shard: bool) -> Iterator[Group]:
     except RuntimeError as problem:
         if not lost(problem):
             raise
-        time.sleep(2)  # the one that has gone is to be noticed first, and told of
+        time.sleep(1)  # the one that has gone is to be noticed first, and told of
         raise PeerLost("another process of the run has gone, and this one cannot go on without it") from problem
     group.wait()  # who goes while another is still at it may end that one
     distributed.destroy_process_group()
