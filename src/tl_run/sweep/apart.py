@@ -74,8 +74,11 @@ def server() -> Any:
     """Where processes are started from; the server has begun to import."""
     context = multiprocessing.get_context(START)
     if START == "forkserver":
+        known: Any = forkserver._forkserver  # type: ignore[attr-defined]
+        if known._forkserver_pid is None and known._forkserver_address:
+            known.ensure_running = lambda: None  # its child uses the same: Python 3.11 to 3.13 would start another
         context.set_forkserver_preload(PRELOADED)
-        forkserver.ensure_running()
+        known.ensure_running()
     return context
 
 
