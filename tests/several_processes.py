@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from finished_objects import Parts, assemble
-from tl_run import distributed, job, training
+from tl_run import distributed, fsdp, job, training
 from tl_run.errors import BadOption
 
 MICRO = (16, 3)
@@ -30,7 +30,7 @@ def gradients(parts: Parts, step: int, micro: int, group: distributed.Group) -> 
     )
     means = group.add(learning, means)
     named = parts.model.named_parameters()
-    found = {n: distributed.whole(p.grad).numpy().copy() for n, p in named if p.grad is not None}
+    found = {n: fsdp.whole(p.grad).numpy().copy() for n, p in named if p.grad is not None}
     parts.model.zero_grad()
     return found, float(means["loss"])
 
@@ -40,7 +40,7 @@ def facts(overrides: list[str], group: distributed.Group = distributed.ALONE) ->
     parts = assemble(*overrides)
     frozen = next(parts.model.parameters()).requires_grad_(False)  # nobody has a gradient of it
     if group.lockstep:
-        distributed.shard(parts.model, parts.anatomy.path, torch.device("cpu"), group.size)
+        fsdp.split(parts.model, parts.anatomy.path, torch.device("cpu"), group.size)
     found: dict[str, Any] = {(s, m): gradients(parts, s, m, group) for s in STEPS for m in MICRO}
     found["frozen has none"] = frozen.grad is None
     found["scores"] = parts.score(batch_size=3, group=group).scores

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tl_run.distributed import whole
+from tl_run.fsdp import whole
 
 
 def fingerprints(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tl_run import durable, manifest
-from tl_run.distributed import like, whole
 from tl_run.errors import BadCheckpoint
 from tl_run.freeze import moves
+from tl_run.fsdp import like, whole
 from tl_run.training import State
 
 NAME = re.compile(r"step-(\d{8})")

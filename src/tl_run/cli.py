@@ -86,7 +86,10 @@ def translate(arguments: list[str]) -> list[str]:
     multirun = [a for a in arguments if a in ("-m", "--multirun")]  # argparse wants it before or after all overrides
     known = multirun[:1] + [a for a in arguments if a not in ("--plan", "-m", "--multirun")]
     known += ["plan=true"] if "--plan" in arguments else []
-    if (started := distributed.outside()) and started[0]:
+    started = distributed.outside()
+    if started and multirun:
+        raise errors.BadOption("a sweep starts its processes itself: type tl-run -m hardware.processes=... alone")
+    if started and started[0]:
         known.append("hydra.run.dir=.")  # the rank that leads names the folder
     for argument in known:
         typed, _, value = argument.partition("=")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from tl_run.errors import MachineFault
+from tl_run.errors import BadOption, MachineFault
 
 if TYPE_CHECKING:
     import torch
@@ -138,36 +138,6 @@ def _buckets(gradients: list["torch.Tensor"]) -> Iterator[list["torch.Tensor"]]:
         yield bucket
 
 
-# -- FSDP2: every rank holds a part of each tensor
-
-
-def shard(model: Any, layers: str | None, device: "torch.device", size: int) -> Any:
-    """Split the parameters over the ranks, in place; one layer of the list named `layers` is whole at a time."""
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-
-    mesh = init_device_mesh(device.type, (size,))
-    for layer in model.get_submodule(layers) if layers else ():
-        fully_shard(layer, mesh=mesh)
-    fully_shard(model, mesh=mesh)
-    return model.to(device)
-
-
-def whole(tensor: Any) -> "torch.Tensor":
-    """The tensor itself, or all of one that is split up, which all ranks ask for together."""
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-
-
-def like(value: "torch.Tensor", tensor: Any) -> "torch.Tensor":
-    """A whole value on the device of a tensor of its shape, and split up as that is."""
-    value = value.to(tensor.device)
-    if not hasattr(tensor, "full_tensor"):
-        return value
-    from torch.distributed.tensor import distribute_tensor
-
-    return distribute_tensor(value, tensor.device_mesh, tensor.placements)
-
-
 # -- being one of them
 
 
@@ -182,6 +152,20 @@ def outside() -> tuple[int, int] | None:
     except (KeyError, ValueError):
         return None
     return (rank, size) if size > 1 else None
+
+
+def as_started(hardware: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The options of `hardware` with the number of processes that were started from outside, where they were.
+
+    Raises: BadOption when another was typed.
+    """
+    started = outside()
+    if not started:
+        return hardware
+    typed = [each for each in overrides if each.startswith(("hardware.processes=", "hardware.nodes="))]
+    if typed and hardware["processes"] * hardware["nodes"] != started[1]:
+        raise BadOption(f"{' '.join(typed)}: {started[1]} processes were started from outside: leave it out")
+    return hardware | {"processes": started[1], "nodes": 1}
 
 
 @contextlib.contextmanager

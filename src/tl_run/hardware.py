@@ -67,9 +67,10 @@ def prepare(options: Any, parameters: int, group: Group = ALONE) -> Hardware:
         raise MachineFault("hardware.device=mps: no Apple GPU here; type hardware=cpu or hardware=auto")
     if options.ranks > 1 and device == "mps":
         raise BadOption("hardware.processes: an Apple GPU is of one process: type hardware=cpu")
-    if options.ranks > 1 and device == "cuda" and options.processes > torch.cuda.device_count():
+    here = group.local_size if group.size > 1 else options.processes
+    if here > 1 and device == "cuda" and here > torch.cuda.device_count():
         raise MachineFault(
-            f"hardware.processes={options.processes}: of GPUs, one for each, {torch.cuda.device_count()} are visible: "
+            f"hardware.processes={here}: of GPUs, one for each, {torch.cuda.device_count()} are visible: "
             "type fewer, or hardware=cpu"
         )
     precision = options.precision
@@ -81,7 +82,7 @@ def prepare(options: Any, parameters: int, group: Group = ALONE) -> Hardware:
     if precision == "fp16" and options.shard:
         raise BadOption("hardware.precision=fp16: with hardware.shard type bf16 or fp32")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = max(1, cores // options.processes)
+    share = max(1, cores // here)
     threads = options.threads if options.threads != "auto" else 1 if parameters < SMALL_MODEL else share
     torch.set_num_threads(threads)
     if device == "cuda":

@@ -47,15 +47,12 @@ def job(config: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     overrides = [override for override in _typed(hydra.overrides.task) if not override.startswith("plan=")]
     if hydra.mode == RunMode.MULTIRUN:
-        if distributed.outside():
-            raise BadOption("a sweep starts its processes itself: type tl-run -m hardware.processes=..., not torchrun")
         return in_sweep(check.resolve(config), overrides, Path(hydra.sweep.dir))
     try:
         plain = check.resolve(config)
         if plain["resume"] and all(override.startswith(("resume=", *WHERE)) for override in overrides):
             plain = _resumed(plain, overrides)
-        if started := distributed.outside():
-            plain["hardware"] = _as_started(plain["hardware"], overrides, started[1])
+        plain["hardware"] = distributed.as_started(plain["hardware"], overrides)
         with Signals() as signals:
             ready = prepare(plain, overrides)
             return _start(ready, plain, *_place(hydra, plain), signals)
@@ -206,14 +203,6 @@ def _resumed(plain: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     stored, now = _stored(Path(plain["resume"])), plain["hardware"]
     typed = [override.partition("=")[0].partition(".")[2] for override in overrides if override.startswith(WHERE)]
     return plain | stored | {"hardware": now | stored["hardware"] | {key: now[key] for key in typed}}
-
-
-def _as_started(hardware: dict[str, Any], overrides: list[str], processes: int) -> dict[str, Any]:
-    """With the number of processes that torchrun has started. Raises: BadOption when another was typed."""
-    typed = [each for each in overrides if each.startswith(("hardware.processes=", "hardware.nodes="))]
-    if typed and hardware["processes"] * hardware["nodes"] != processes:
-        raise BadOption(f"{' '.join(typed)}: {processes} processes were started from outside: leave it out")
-    return hardware | {"processes": processes, "nodes": 1}
 
 
 def _as_begun(ready: Job, path: Path) -> Job:

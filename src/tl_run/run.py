@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tl_run import audit, checkpoint, distributed, durable, freeze, optimizer, outcome
+from tl_run import audit, checkpoint, durable, freeze, fsdp, optimizer, outcome
 from tl_run.build import Built, build
 from tl_run.console import Terminal
 from tl_run.distributed import ALONE, Group
@@ -63,7 +63,7 @@ class Session:
         initial |= audit.of_parameters(self.model, compact.shrink(self.model, built.vocabulary))
         if self.options.hardware.shard:  # a copy: what is saved in the end is the model as it was built
             copy = deepcopy(self.model)
-            self.model = distributed.shard(copy, built.anatomy.path, built.hardware.device, group.size)
+            self.model = fsdp.split(copy, built.anatomy.path, built.hardware.device, group.size)
         else:
             self.model.to(built.hardware.device)
         self.optimizer = optimizer.make(self.model, built.anatomy, ever, self.options.optimizer)

@@ -11,9 +11,10 @@ from torch import nn
 
 from tl_run import audit
 from tl_run import freeze as freezing
-from tl_run.distributed import ALONE, Group, whole
+from tl_run.distributed import ALONE, Group
 from tl_run.errors import MachineFault, NonFinite
 from tl_run.evaluation import Evaluation
+from tl_run.fsdp import whole
 from tl_run.hardware import Hardware, seed_by
 from tl_run.optimizer import set_rates
 from tl_run.transfer.method import Method
