@@ -11,6 +11,7 @@ import torch
 from finished_objects import Parts, assemble
 from tl_run import distributed, fsdp, job, training
 from tl_run.errors import BadOption
+from tl_run.transfer.finetune import FineTune
 
 MICRO = (16, 3)
 STEPS = (0, 2)  # a whole batch, and the last of an epoch, which has one example: some rank has none
@@ -43,7 +44,7 @@ def facts(overrides: list[str], group: distributed.Group = distributed.ALONE) ->
         fsdp.split(parts.model, parts.anatomy.path, torch.device("cpu"), group.size)
     found: dict[str, Any] = {(s, m): gradients(parts, s, m, group) for s in STEPS for m in MICRO}
     found["frozen has none"] = frozen.grad is None
-    found["scores"] = parts.score(batch_size=3, group=group).scores
+    found["scores"] = parts.score(batch_size=6, group=group).scores
     return found
 
 
@@ -69,6 +70,19 @@ def at_step(step: int, what: str, *arguments: Any) -> Any:
             os.kill(os.getpid(), signal.Signals[what])
 
     training.seed_by = seed_by
+    return job._rank(*arguments)
+
+
+def with_little_memory(rows: int, *arguments: Any) -> Any:
+    """The run, but on one of the ranks there is memory for so many examples in training."""
+    own = FineTune.terms
+
+    def terms(self: Any, model: Any, batches: Any, step: int, progress: float) -> Any:
+        if os.environ["RANK"] == "1" and len(batches["train"]) > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return own(self, model, batches, step, progress)
+
+    FineTune.terms = terms
     return job._rank(*arguments)
 
 

@@ -101,7 +101,7 @@ def test_what_learns_nowhere_has_no_gradient(shard: str, found: dict[str, Any]) 
 
 
 def test_scores_are_those_of_one_process_to_the_bit(found: dict[str, Any]) -> None:
-    """16 examples in 6 batches over 2 ranks: none is counted twice."""
+    """16 examples in 3 batches over 2 ranks: none is counted twice."""
     assert found["False"]["scores"] == found["one"]["scores"]
     assert found["True"]["scores"] == pytest.approx(found["one"]["scores"], rel=TOLERANCE)
 
@@ -136,8 +136,10 @@ def test_alone_a_batch_is_cut_as_it_always_was() -> None:
 
 
 def test_one_folder_one_log_and_nearly_the_same_losses(run, tmp_path: Path) -> None:
+    """Also where more begins to learn on the way, and what stays is read from the store before that."""
     plain = bert_folder(tmp_path / "plain", hidden_dropout_prob=0, attention_probs_dropout_prob=0)
-    given = (f"model.path={plain}", "optimizer=sgd", "optimizer.lr=0.1")
+    phases = ("freeze=schedule", "freeze.phases=[{until_steps:4,learns:head},{learns:all}]")
+    given = (f"model.path={plain}", "optimizer=sgd", "optimizer.lr=0.1", *phases)
     assert run(*given, "hydra.run.dir=alone")[0] == 0
     code, out, err = run(*given, SEVERAL)
     assert (code, err) == (0, "")
@@ -153,33 +155,42 @@ def test_one_folder_one_log_and_nearly_the_same_losses(run, tmp_path: Path) -> N
     assert "processes" not in json.loads(Path("alone/result.json").read_text())
 
 
-@pytest.mark.parametrize("hardware", [SEVERAL, "hardware=fsdp"])
-def test_stopped_on_one_rank_and_resumed_the_bits_are_the_same(run, hardware: str, monkeypatch) -> None:
+ENDS = {
+    "SIGTERM": (75, 6, "warning: interrupted by SIGTERM at step 6; to go on: tl-run resume=run\n"),
+    "SIGKILL": (
+        5,
+        4,
+        "error: rank 1: its process was ended by SIGKILL: perhaps by the system, for want of memory; "
+        "to go on: tl-run resume=run\n",
+    ),
+}
+"""Exit code, step of the last checkpoint, and words, when it happens to one rank in the sixth step."""
+
+
+@pytest.mark.parametrize(("hardware", "end"), [(SEVERAL, "SIGKILL"), ("hardware=fsdp", "SIGTERM")])
+def test_after_its_end_on_one_rank_the_same_command_goes_on_to_the_same_bits(
+    run, hardware: str, end: str, monkeypatch
+) -> None:
     """With dropout: each rank draws its own, from seed, step and rank."""
-    given = (hardware, "hardware.device=cpu")
+    given, (code, step, words) = (hardware, "hardware.device=cpu"), ENDS[end]
     assert run(*given, "hydra.run.dir=undisturbed")[0] == 0
     with monkeypatch.context() as patch:
-        patch.setattr("tl_run.job._rank", partial(several_processes.at_step, 5, "SIGTERM"))
-        code, _, err = run(*given)
-    assert (code, err) == (75, "warning: interrupted by SIGTERM at step 6; to go on: tl-run resume=run\n")
+        patch.setattr("tl_run.job._rank", partial(several_processes.at_step, 5, end))
+        assert run(*given)[::2] == (code, words)
     code, out, _ = run(*given)
     assert code == 0
-    assert "note: going on from step 6\n" in out
+    assert f"note: going on from step {step}\n" in out
     assert weights() == weights("undisturbed")
     assert losses() == losses("undisturbed")
 
 
-def test_a_rank_that_is_killed_ends_the_run_and_the_same_command_goes_on(run, monkeypatch) -> None:
-    assert run(SEVERAL, "hydra.run.dir=undisturbed")[0] == 0
-    with monkeypatch.context() as patch:
-        patch.setattr("tl_run.job._rank", partial(several_processes.at_step, 5, "SIGKILL"))
-        code, _, err = run(SEVERAL)
-    words = "rank 1: its process was ended by SIGKILL: perhaps by the system, for want of memory; to go on: tl-run"
-    assert (code, err) == (5, f"error: {words} resume=run\n")
-    code, out, _ = run(SEVERAL)
-    assert code == 0
-    assert "note: going on from step 4\n" in out
-    assert weights() == weights("undisturbed")
+def test_memory_that_runs_out_on_one_rank_halves_the_micro_batch_of_all(run, monkeypatch) -> None:
+    """The result, dropout and all, is that of a run that began so."""
+    given = (SEVERAL, "training.max_steps=2")
+    assert run(*given, "training.micro_batch_size=2", "hydra.run.dir=expected")[0] == 0
+    monkeypatch.setattr("tl_run.job._rank", partial(several_processes.with_little_memory, 3))
+    assert run(*given)[::2] == (0, "")
+    assert weights() == weights("expected")
 
 
 def test_a_rank_that_fails_is_told_in_its_own_words(run, monkeypatch) -> None:
@@ -268,11 +279,11 @@ def test_torchrun_makes_one_run_in_one_folder(tmp_path, port, given) -> None:
     assert refused == [(2, "error: hardware.processes=3: 2 processes were started from outside: leave it out\n")]
 
 
-def test_two_nodes_make_one_run_in_one_folder(tmp_path, port, given) -> None:
-    several = ["hardware.nodes=2", f"hardware.endpoint=127.0.0.1:{port}"]
+def test_two_nodes_make_one_run_in_one_folder(tmp_path, port, given, printed) -> None:
+    before, several = printed.stat().st_size, ["hardware.nodes=2", f"hardware.endpoint=127.0.0.1:{port}"]
     found = together(tmp_path, [{}, {}], [*given, *several])
-    assert [code for code, _ in found] == [0, 0]
-    assert [out != "" for _, out in found].count(True) == 1, "one of them prints"
+    assert found == [(0, ""), (0, "")]
+    assert printed.read_bytes()[before:].decode().count("\ncurves ") == 1, "one of them prints"
     (folder,) = (tmp_path / "runs").iterdir()
     assert json.loads((folder / "result.json").read_text())["processes"] == {"0": 2}
 

@@ -133,8 +133,10 @@ def _child(
 
 
 def follow() -> None:
-    """Where the sweep's process dies, a job stops too, with a checkpoint."""
+    """Where the process that started this one dies, it stops too, with a checkpoint, or without one if it hangs."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(MACHINE)
