@@ -128,6 +128,11 @@ def test_a_batch_is_shared_without_rest(size: int, count: int, micro: int, locks
         assert all(len(part) for share in shares for part, _ in share)
 
 
+def test_each_rank_has_dropout_of_its_own_and_one_alone_what_it_always_had() -> None:
+    assert [Group(rank, 2).place for rank in (0, 1)] == [(0,), (1,)]
+    assert ALONE.place == ()
+
+
 def test_alone_a_batch_is_cut_as_it_always_was() -> None:
     assert [part.tolist() for part, _ in ALONE.parts(np.arange(5), 2)] == [[0, 1], [2, 3], [4]]
 
