@@ -13,6 +13,7 @@ from tl_run import distributed, fsdp, job, training
 from tl_run.errors import BadOption
 from tl_run.transfer.finetune import FineTune
 
+FROZEN = "bert.embeddings.word_embeddings.weight"
 MICRO = (16, 3)
 STEPS = (0, 2)  # a whole batch, and the last of an epoch, which has one example: some rank has none
 
@@ -39,11 +40,10 @@ def gradients(parts: Parts, step: int, micro: int, group: distributed.Group) -> 
 def facts(overrides: list[str], group: distributed.Group = distributed.ALONE) -> dict[str, Any]:
     """What a number of processes makes of a run's first batches and of its validation split."""
     parts = assemble(*overrides)
-    frozen = next(parts.model.parameters()).requires_grad_(False)  # nobody has a gradient of it
+    parts.model.get_parameter(FROZEN).requires_grad_(False)  # nobody has a gradient of it
     if group.lockstep:
         fsdp.split(parts.model, parts.anatomy.path, torch.device("cpu"), group.size)
     found: dict[str, Any] = {(s, m): gradients(parts, s, m, group) for s in STEPS for m in MICRO}
-    found["frozen has none"] = frozen.grad is None
     found["scores"] = parts.score(batch_size=6, group=group).scores
     return found
 

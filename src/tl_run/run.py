@@ -78,7 +78,7 @@ class Session:
             identity=self.job.identity,
             frozen=audit.digest(self.frozen),
         )
-        self._agree(audit.digest(built.prints))
+        self._agree()
         for warning in warnings:
             terminal.warn(warning)
         before = [*self.state.processes.values()][-1:] or [group.size]
@@ -148,7 +148,8 @@ class Session:
         built, state = self.built, self.state
         learns = built.learning.at(state).learns
         _, first_moved = audit.end_of_phase(self.model, learns, state.prints, state.phase_began, state.first_moved)
-        self._agree(audit.digest(audit.fingerprints(state.best_weights)))
+        best = audit.digest(audit.fingerprints(state.best_weights))
+        assert {*self.group.gather([best])} == {best}, "the processes have trained other weights than each other"
         checkpoint.load_weights(self.model, built.learning.ever, state.best_weights)
         began = time.perf_counter()
         split = "validation" if self.job.splits.test is None else "test"
@@ -270,15 +271,16 @@ class Session:
         return done
 
     def _interrupted(self) -> Interrupted:
-        return Interrupted(f"{self.signals.asked or 'another process'} at step {self.state.step}")
+        asked = next(name for name in self.group.gather([self.signals.asked]) if name)
+        return Interrupted(f"{asked} at step {self.state.step}")
 
-    def _agree(self, weights: str) -> None:
-        """Raises: MachineFault when the processes do not hold the same."""
-        mine = (weights, self.state.step)
+    def _agree(self) -> None:
+        """Raises: MachineFault when the processes do not begin with the same."""
+        mine = (audit.digest(self.built.prints), self.state.step)
         if any(other != mine for other in self.group.gather([mine])):
             raise MachineFault(
-                f"the processes have other weights than each other, or other checkpoints (here of step {mine[1]}): "
-                f"{self.path} must lie on a disk that all nodes share"
+                f"the processes have loaded other weights than each other, or other checkpoints (here of step "
+                f"{mine[1]}): {self.path} must lie on a disk that all nodes share"
             )
 
 
