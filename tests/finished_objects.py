@@ -45,7 +45,7 @@ class Parts:
     def model(self) -> Any:
         return self.found.model
 
-    def score(self, split: str = "validation", batch_size: int = 64) -> evaluation.Evaluation:
+    def score(self, split: str = "validation", batch_size: int = 64, **others: Any) -> evaluation.Evaluation:
         return evaluation.evaluate(
             self.model,
             self.job.task,
@@ -53,6 +53,7 @@ class Parts:
             batch_size=batch_size,
             pad=self.found.pad,
             hardware=self.hardware,
+            **others,
         )
 
     def train(self, **others: Any) -> Iterator[training.Record]:

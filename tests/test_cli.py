@@ -37,7 +37,7 @@ def refused(tl_run, capsys, tmp_path):
     [
         ("task=sentimnt", "there is no task named 'sentimnt'. Did you mean 'sentiment'?\n  task is one of: acceptab"),
         ("model=bert-bas", "there is no model named 'bert-bas'. Did you mean 'bert-base'?"),
-        ("hardware=gpuu", "Did you mean 'gpu'?\n  hardware is one of: auto, cpu, gpu, mps"),
+        ("hardware=gpuu", "Did you mean 'gpu'?\n  hardware is one of: auto, cpu, fsdp, gpu, mps"),
         ("freeze=", "freeze is one of: all_but_bias, all_but_norms, bottom"),
         ("freeze=null", "every run has a freeze; tl-run --help lists them: type freeze=..."),
         ("~freeze", "every run has a freeze; tl-run --help lists them: type freeze=..."),
@@ -250,7 +250,7 @@ def test_help_lists_groups_and_options_faster_than_torch_is_imported():
     text = helps[0][1]
     for line in (
         "freeze: all_but_bias, all_but_norms, bottom, embeddings, gradual, none, pattern, schedule, trunk",
-        "hardware: auto, cpu, gpu, mps",
+        "hardware: auto, cpu, fsdp, gpu, mps",
     ):
         assert line in text
     for option in ("training.epochs", "optimizer.lr", "task.limit", "hydra.run.dir", "tl-run -m", "--plan", "resume="):

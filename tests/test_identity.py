@@ -27,6 +27,9 @@ PLACES = {
     "features.max_gb",
     "hardware.name",
     "hardware.threads",
+    "hardware.endpoint",
+    "hardware.shard",  # of one process there is nothing to split
+    "hardware.elastic",
     "training.checkpoint_every",
     "training.keep_checkpoints",
     "sweep.name",

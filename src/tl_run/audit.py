@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from tl_run.fsdp import whole
+
 
 def fingerprints(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
     """sha256 of each tensor's bytes."""
     return {
-        name: hashlib.sha256(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data).hexdigest()
-        for name, tensor in tensors.items()
+        name: hashlib.sha256(whole(t).detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data).hexdigest()
+        for name, t in tensors.items()
     }
 
 

@@ -9,6 +9,7 @@ import torch
 from tl_run import adapter, audit, features, freeze, hardware, transfer
 from tl_run.config.options import SOLVED, Model, Run
 from tl_run.data.encoded import Encoded
+from tl_run.distributed import ALONE, Group
 from tl_run.errors import BadOption
 from tl_run.model import attention, compact, dropout, pretrained, reading
 from tl_run.model.anatomy import Anatomy, anatomy
@@ -52,7 +53,7 @@ class Built:
         return self.job.options.model.head in SOLVED
 
 
-def build(job: Job) -> Built:
+def build(job: Job, group: Group = ALONE) -> Built:
     """Load, freeze, encode. Raises: BadInput and BadOption for what only model and data together can tell."""
     options, task = job.options, job.task
     torch.manual_seed(options.seed)
@@ -71,7 +72,7 @@ def build(job: Job) -> Built:
         design=_design(options.model, task),
     )
     model, new = found.model, found.new if options.model.pretrained else ()
-    machine = hardware.prepare(options.hardware, sum(p.numel() for p in model.parameters()))
+    machine = hardware.prepare(options.hardware, sum(p.numel() for p in model.parameters()), group)
     parts = anatomy(model, new)
     fixed = options.model.statistics == "fixed"
     if fixed and not parts.statistics:
@@ -105,7 +106,7 @@ def build(job: Job) -> Built:
         max_length=task.row_length,
         hardware=machine,
         required_by=_required_by(options),
-        compiled=options.hardware.compile,
+        taken_by=_taken_by(options.hardware),
     )
     method = transfer.load(
         options.transfer,
@@ -120,6 +121,11 @@ def build(job: Job) -> Built:
     moving = [] if fixed else [name for name in parts.statistics if learning.learns_in(name)]
     if moving:  # a loss is no sum over examples any more: what one is counted as depends on the others in its batch
         method.divisible = False
+        if options.hardware.ranks > 1:
+            raise BadOption(
+                f"hardware.processes={options.hardware.ranks}: batch normalization learns by the statistics of a whole "
+                "batch: type model.statistics=fixed, or hardware.processes=1"
+            )
         found.notes.append("batch normalization learns by the statistics of each batch (model.statistics=moving)")
     per_epoch = next(iter(method.streams().values())).steps_per_epoch
     if options.model.head in SOLVED:
@@ -128,7 +134,7 @@ def build(job: Job) -> Built:
     freeze.apply(model, learning.phases[0])
     vocabulary, why = (
         (None, [])
-        if task.open_vocabulary
+        if task.open_vocabulary or options.hardware.shard
         else _vocabulary(found, encoded, learning.phases[0].learns, options.optimizer)
     )
     return Built(
@@ -164,6 +170,11 @@ def _vocabulary(
         return None, []
     used = [split.rows.columns["input_ids"] for split in encoded.values()]
     return compact.occurring(found.model, used, found.pad["input_ids"], learns, options)
+
+
+def _taken_by(hardware: Any) -> str:
+    """What runs the model as a whole, so that no layer can be left out."""
+    return "torch.compile takes it all" if hardware.compile else "its layers are split up" if hardware.shard else ""
 
 
 def _required_by(options: Run) -> str:

@@ -15,13 +15,14 @@ from torch import nn
 from tl_run import durable, manifest
 from tl_run.errors import BadCheckpoint
 from tl_run.freeze import moves
+from tl_run.fsdp import like, whole
 from tl_run.training import State
 
 NAME = re.compile(r"step-(\d{8})")
 
 
 def save(
-    folder: Path,
+    folder: Path | None,
     *,
     model: nn.Module,
     ever: frozenset[str],
@@ -31,14 +32,18 @@ def save(
     frozen: str,
     metrics_bytes: int,
     keep: int,
-) -> Path:
+) -> Path | None:
     """Write `folder/step-N`, then let go of all but the `keep` newest.
+
+    Without a folder nothing is written: a rank that holds its part of each tensor gives it to the one that writes.
 
     Holds of the weights only what may have moved, and `frozen`, the hash of the rest; the optimizer's moments by
     parameter name, the best weights so far, the counters, and how long metrics.jsonl was.
     """
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in moves(model, ever).items()}
+    weights = {name: whole(tensor).detach().cpu().contiguous() for name, tensor in moves(model, ever).items()}
     moments = _moments(model, optimizer)
+    if folder is None:
+        return None
     counters = {name: value for name, value in _shallow(state).items() if name != "best_weights"}
     target = folder / f"step-{state.step:08d}"
     sets = {"weights": weights, "optimizer": moments, "best": state.best_weights}
@@ -89,7 +94,7 @@ def restore(
             continue
         with torch.no_grad():
             for name, tensor in moves(model, ever).items():
-                tensor.copy_(weights[name])
+                tensor.copy_(like(weights[name], tensor))
         _restore_moments(model, optimizer, moments)
         return state, facts["metrics_bytes"], warnings
     return State(), 0, warnings
@@ -99,7 +104,7 @@ def load_weights(model: nn.Module, ever: frozenset[str], weights: dict[str, torc
     """Put weights, such as the best ones, into the model."""
     with torch.no_grad():
         for name, tensor in moves(model, ever).items():
-            tensor.copy_(weights[name])
+            tensor.copy_(like(weights[name], tensor))
 
 
 def _all(folder: Path) -> list[Path]:
@@ -126,7 +131,7 @@ def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, to
     for name, parameter in _names(model, optimizer).items():
         for key, value in optimizer.state.get(parameter, {}).items():
             if value is not None:
-                moments[f"{name}/{key}"] = torch.as_tensor(value).detach().cpu().contiguous()
+                moments[f"{name}/{key}"] = whole(torch.as_tensor(value)).detach().cpu().contiguous()
     return moments
 
 
@@ -137,8 +142,14 @@ def _restore_moments(model: nn.Module, optimizer: torch.optim.Optimizer, moments
         if own:
             fused = optimizer.defaults.get("fused")
             optimizer.state[parameter] = {
-                key: value if key == "step" and not fused else value.to(parameter.device) for key, value in own.items()
+                key: _moment(key, value, parameter, bool(fused)) for key, value in own.items()
             }
+
+
+def _moment(key: str, value: torch.Tensor, parameter: nn.Parameter, fused: bool) -> torch.Tensor:
+    if value.shape == parameter.shape and value.ndim:
+        return like(value, parameter)
+    return value if key == "step" and not fused else value.to(parameter.device)
 
 
 def _match(path: Path, weights: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:

@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from tl_run import errors
+from tl_run import distributed, errors
 from tl_run.config import check, messages
 from tl_run.failures import outcome
 
@@ -86,6 +86,11 @@ def translate(arguments: list[str]) -> list[str]:
     multirun = [a for a in arguments if a in ("-m", "--multirun")]  # argparse wants it before or after all overrides
     known = multirun[:1] + [a for a in arguments if a not in ("--plan", "-m", "--multirun")]
     known += ["plan=true"] if "--plan" in arguments else []
+    started = distributed.outside()
+    if started and multirun:
+        raise errors.BadOption("a sweep starts its processes itself: type tl-run -m hardware.processes=... alone")
+    if started and started[0]:
+        known.append("hydra.run.dir=.")  # the rank that leads names the folder
     for argument in known:
         typed, _, value = argument.partition("=")
         group = typed.lstrip("+~")

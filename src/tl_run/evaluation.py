@@ -11,6 +11,7 @@ from torch import nn
 
 from tl_run.data.batches import by_length
 from tl_run.data.encoded import Encoded
+from tl_run.distributed import ALONE, Group
 from tl_run.errors import NonFinite
 from tl_run.hardware import Hardware
 
@@ -37,32 +38,48 @@ def evaluate(
     batch_size: int,
     pad: Mapping[str, int],
     hardware: Hardware,
-    between: Callable[[], None] = lambda: None,
+    between: Callable[[], object] = lambda: None,
     forward: Callable[..., Any] = whole,
+    group: Group = ALONE,
 ) -> Evaluation:
     """Score a split in eval mode, in batches of equal length; leaves the model in eval mode.
 
+    Several processes take the batches in turn, and each gets what all have found: the same as one would.
+
     `forward` is `whole`, or what takes the output of frozen layers from the store. `between` is called before each
-    batch and may raise: nothing has been changed by then that would have to be undone.
+    batch, on all ranks as often, and may raise: nothing has been changed by then that would have to be undone.
     Raises: NonFinite when the loss of a batch is no number: a model that has exploded still scores, by chance.
     """
     model.eval()
     predictions: list[Any] = [None] * len(encoded)
     loss, weight = 0.0, 0.0
-    with torch.inference_mode(), hardware.autocast():
-        for indices in by_length(encoded.lengths, batch_size):
+    batches = by_length(encoded.lengths, batch_size)
+    found: list[tuple[int, float, float, list[Any]]] = []  # number of a batch, its loss, weight and predictions
+    # FSDP gathers weights in the forward pass, and what is made in inference mode could not be trained with later.
+    without_gradient = torch.no_grad() if group.lockstep else torch.inference_mode()
+    with without_gradient, hardware.autocast():
+        for first in range(0, len(batches), group.size):
             between()
+            number = first + group.rank
+            if number >= len(batches) and not group.lockstep:
+                continue
+            indices = batches[min(number, len(batches) - 1)]
             batch = {name: t.to(hardware.device) for name, t in task.collate(encoded, indices, pad).items()}
             outputs = forward(model, encoded, indices, batch)
+            if number >= len(batches):
+                continue
+            part, items = 0.0, 0.0
             if encoded.labelled[indices].all():
                 part = task.loss(outputs, batch).item()
                 if not math.isfinite(part):
                     ids = [encoded.ids[i] for i in indices]
                     raise NonFinite.at("the loss is not a finite number in evaluation", ids)
-                loss += part
-                weight += task.weight(encoded, indices)
-            for i, prediction in zip(indices, task.decode(outputs, batch, model), strict=True):
-                predictions[i] = prediction
+                items = task.weight(encoded, indices)
+            found.append((number, part, items, list(task.decode(outputs, batch, model))))
+    for number, part, items, decoded in sorted(group.gather(found), key=lambda each: each[0]):
+        loss, weight = loss + part, weight + items
+        for i, prediction in zip(batches[number], decoded, strict=True):
+            predictions[i] = prediction
     predictions = task.gather(predictions, encoded)
     if not weight:
         return Evaluation({}, {}, predictions)

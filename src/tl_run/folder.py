@@ -20,6 +20,9 @@ TERMINAL, LOG = "terminal.log", "tl-run.log"
 """What a job of a sweep would have printed; where the traceback of a fault goes."""
 
 
+PROCESSES = "hardware.processes"
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """A locked folder, and what an earlier start has left in it."""
@@ -37,7 +40,7 @@ def enter(path: Path, *, fresh: bool, config: dict[str, Any], identity: str) -> 
 
     Raises: BadCheckpoint when another run lies there, InUse when another process works there.
     """
-    mine = _claim_fresh(path) if fresh else path
+    mine = claim_fresh(path) if fresh else path
     if not fresh:
         durable.make_folder(path)
     with Lock(mine):
@@ -46,9 +49,7 @@ def enter(path: Path, *, fresh: bool, config: dict[str, Any], identity: str) -> 
         try:
             yield _look(mine, config, identity)
         finally:  # still locked: an empty folder may be that of a start which is loading its model
-            if {p.name for p in mine.iterdir()} == {".lock"}:
-                (mine / ".lock").unlink()
-                drop_if_empty(mine)
+            let_go(mine)
 
 
 def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
@@ -66,10 +67,12 @@ def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
     except (ValueError, KeyError, TypeError) as problem:
         raise BadCheckpoint(f"{path / ENVIRONMENT} is damaged; nothing was touched") from problem
     if found != identity:
-        raise BadCheckpoint(
-            f"{path} holds another run; nothing was touched.\n  Different: {_differences(path, config)}\n"
-            "  Type another hydra.run.dir, or resume=<folder> alone to go on with the run that is there"
-        )
+        words = _differences(path, config)
+        remedy = "Type another hydra.run.dir, or resume=<folder> alone to go on with the run that is there"
+        if words.startswith(f"{PROCESSES} was") and ";" not in words:
+            remedy = "To go on with it all the same, in the same data order but not to the same bits: "
+            remedy += "type hardware.elastic=true too"
+        raise BadCheckpoint(f"{path} holds another run; nothing was touched.\n  Different: {words}\n  {remedy}")
     result = None
     if (path / RESULT).is_file():
         try:
@@ -86,7 +89,8 @@ def _differences(path: Path, config: dict[str, Any]) -> str:
         return "its config.yaml cannot be read"
     now = _flat(essence(config))
     keys = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
-    words = [f"{key} was {before.get(key)}, now {now.get(key)}" for key in keys[:3]]
+    none = {PROCESSES: 1}  # what is left out of the essence
+    words = [f"{key} was {before.get(key, none.get(key))}, now {now.get(key, none.get(key))}" for key in keys[:3]]
     return "; ".join(words) or "the content of the data or of the starting weights"
 
 
@@ -97,7 +101,7 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _claim_fresh(path: Path) -> Path:
+def claim_fresh(path: Path) -> Path:
     """Hydra has made the folder already, perhaps for two starts at once: whoever creates `.lock` first has it."""
     durable.make_folder(path)
     try:
@@ -107,6 +111,13 @@ def _claim_fresh(path: Path) -> Path:
         (mine / ".lock").touch()
         return mine
     return path
+
+
+def let_go(path: Path) -> None:
+    """Of a folder that was claimed, and in which nothing was written, nothing stays."""
+    if path.is_dir() and {p.name for p in path.iterdir()} == {".lock"}:
+        (path / ".lock").unlink()
+        drop_if_empty(path)
 
 
 def drop_if_empty(path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from tl_run.distributed import ALONE, Group
 from tl_run.errors import BadOption, MachineFault
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -23,6 +24,8 @@ class Hardware:
 
     device: torch.device
     precision: str
+    processes: str = ""
+    """How many work together, in words, where it is not one."""
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Mixed precision around forward passes; does nothing in fp32."""
@@ -39,7 +42,7 @@ class Hardware:
         name = f" ({torch.cuda.get_device_name()})" if self.device.type == "cuda" else ""
         threads = torch.get_num_threads()
         cpu = f", {threads} thread{'s' if threads > 1 else ''}" if self.device.type == "cpu" else ""
-        return f"{self.device.type}{name}, {self.precision}{cpu}"
+        return f"{self.device.type}{name}, {self.precision}{cpu}{self.processes}"
 
     def peak_memory_mb(self) -> float:
         """Most memory taken: on the GPU where there is one, else by the process."""
@@ -48,7 +51,7 @@ class Hardware:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def prepare(options: Any, parameters: int) -> Hardware:
+def prepare(options: Any, parameters: int, group: Group = ALONE) -> Hardware:
     """Settle device, precision and threads for a model of so many parameters.
 
     Raises: MachineFault when the device asked for is not there, BadOption when it lacks the precision.
@@ -62,20 +65,35 @@ def prepare(options: Any, parameters: int) -> Hardware:
         raise MachineFault(f"hardware.device=cuda: {why}; type hardware=cpu or hardware=auto")
     if device == "mps" and not torch.backends.mps.is_available():
         raise MachineFault("hardware.device=mps: no Apple GPU here; type hardware=cpu or hardware=auto")
+    if options.ranks > 1 and device == "mps":
+        raise BadOption("hardware.processes: an Apple GPU is of one process: type hardware=cpu")
+    here = group.local_size if group.size > 1 else options.processes
+    if here > 1 and device == "cuda" and here > torch.cuda.device_count():
+        raise MachineFault(
+            f"hardware.processes={here}: of GPUs, one for each, {torch.cuda.device_count()} are visible: "
+            "type fewer, or hardware=cpu"
+        )
     precision = options.precision
     native_bf16 = device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "auto":
         precision = ("bf16" if native_bf16 else "fp16") if device == "cuda" else "fp32"
     if precision == "bf16" and device == "cuda" and not native_bf16:
         raise BadOption("hardware.precision=bf16: this GPU has no bf16; type hardware.precision=fp16 or auto")
+    if precision == "fp16" and options.shard:
+        raise BadOption("hardware.precision=fp16: with hardware.shard type bf16 or fp32")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = options.threads if options.threads != "auto" else 1 if parameters < SMALL_MODEL else cores
+    share = max(1, cores // here)
+    threads = options.threads if options.threads != "auto" else 1 if parameters < SMALL_MODEL else share
     torch.set_num_threads(threads)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif device == "cpu":
         keep_memory()
-    return Hardware(torch.device(device), precision)
+    processes = f"; {options.ranks} processes" if options.ranks > 1 else ""
+    processes += f" on {options.nodes} nodes" if options.nodes > 1 else ""
+    processes += ", each holding a part of the model" if options.shard else ""
+    own = torch.device(device, group.local_rank) if device == "cuda" and group.size > 1 else torch.device(device)
+    return Hardware(own, precision, processes)
 
 
 def keep_memory() -> None:

@@ -18,7 +18,7 @@ NOT_PART = {
     "model": {"name", "path", "revision", "lr"},
     "freeze": {"lr_factor"},
     "adapter": {"lr_factor"},
-    "hardware": {"name", "threads"},
+    "hardware": {"name", "threads", "processes", "nodes", "endpoint", "shard", "elastic"},
     "training": {"checkpoint_every", "keep_checkpoints"},
     "features": None,  # what is stored has the bits of what is computed
     "sweep": None,
@@ -35,7 +35,16 @@ def essence(config: dict[str, Any]) -> dict[str, Any]:
         if drop is None:
             continue
         kept[key] = {k: v for k, v in value.items() if k not in drop} if isinstance(value, dict) else value
+    if "hardware" in kept:
+        kept["hardware"] |= _processes(config["hardware"])
     return kept
+
+
+def _processes(hardware: dict[str, Any]) -> dict[str, Any]:
+    """How many share a batch, wherever they run; nothing for one alone, as before there could be more."""
+    processes = hardware.get("processes", 1) * hardware.get("nodes", 1)
+    shard = {"shard": True} if hardware.get("shard") else {}
+    return {} if processes == 1 else {"processes": processes, **shard}
 
 
 def identity(config: dict[str, Any], data: dict[str, str], weights: dict[str, str]) -> str:

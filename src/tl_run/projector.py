@@ -9,6 +9,7 @@ from torch import nn
 from tl_run import durable
 from tl_run.data.batches import by_length
 from tl_run.data.encoded import Encoded
+from tl_run.distributed import ALONE, Group
 
 MOST = 500
 """Points: a browser turns as many without effort, and they are a megabyte."""
@@ -39,19 +40,21 @@ class HeadInputs:
         (state, *_others) = inputs
         self._batches.append(state.detach().float().cpu().numpy())  # type: ignore[attr-defined]
 
-    def vectors(self, encoded: Encoded, batch_size: int) -> np.ndarray | None:
-        """(examples, width) in the split's order, scored in batches of this size.
+    def vectors(self, encoded: Encoded, batch_size: int, group: Group = ALONE) -> np.ndarray | None:
+        """(examples, width) in the split's order, scored in batches of this size, which several processes take in turn.
 
         None where the layer sees more than a vector for each example, or is not called.
         """
-        order = np.concatenate([np.arange(0), *by_length(encoded.lengths, batch_size)])
-        if not self._batches or any(batch.ndim != 2 for batch in self._batches):
+        order = by_length(encoded.lengths, batch_size)
+        mine = [(group.rank + turn * group.size, batch) for turn, batch in enumerate(self._batches)]
+        found = {number: batch for number, batch in group.gather(mine) if number < len(order)}
+        if not found or any(batch.ndim != 2 for batch in found.values()):
             return None
-        found = np.concatenate(self._batches)
-        if len(found) != len(order):
+        if [len(found.get(number, ())) for number in range(len(order))] != [len(indices) for indices in order]:
             return None
-        vectors = np.empty_like(found)
-        vectors[order] = found
+        vectors = np.empty((len(encoded), found[0].shape[1]), np.float32)
+        for number, indices in enumerate(order):
+            vectors[indices] = found[number]
         return vectors
 
 

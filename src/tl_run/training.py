@@ -11,8 +11,10 @@ from torch import nn
 
 from tl_run import audit
 from tl_run import freeze as freezing
+from tl_run.distributed import ALONE, Group
 from tl_run.errors import MachineFault, NonFinite
 from tl_run.evaluation import Evaluation
+from tl_run.fsdp import whole
 from tl_run.hardware import Hardware, seed_by
 from tl_run.optimizer import set_rates
 from tl_run.transfer.method import Method
@@ -40,6 +42,7 @@ class State:
     phase_without_gain: int = 0
     prints: dict[str, str] = field(default_factory=dict)  # fingerprints of what learns, when the phase began
     first_moved: dict[str, int] = field(default_factory=dict)  # parameter: where the phase began in which it first did
+    processes: dict[str, int] = field(default_factory=dict)  # how many there were, from which step on
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     scale: float = 0.0  # of the loss in fp16
@@ -87,6 +90,7 @@ def train(
     budget: Budget,
     seed: int,
     state: State,
+    group: Group = ALONE,
 ) -> Iterator[Record]:
     """Train from `state` to the end of the budget, changing model, optimizer, scaler and state in place.
 
@@ -123,11 +127,11 @@ def train(
             enter(now)
         batches = {name: stream.batch(state.step) for name, stream in streams.items()}
         rates = set_rates(optimizer, schedule(state.step) * now.lr_factor)
-        gradient = _gradient(model, method, batches, optimizer, scaler, budget, seed, state)
+        gradient = _gradient(model, method, batches, optimizer, scaler, budget, seed, state, group)
         means = {name: mean.item() for name, mean in gradient.items()}
         loss = sum(means.values())
         scaler.unscale_(optimizer)
-        norm = nn.utils.clip_grad_norm_(learning, budget.clip or math.inf).item()
+        norm = whole(nn.utils.clip_grad_norm_(learning, budget.clip or math.inf)).item()
         if not math.isfinite(loss) or not (math.isfinite(norm) or _may_overflow(scaler)):
             optimizer.zero_grad(set_to_none=True)
             what = "loss" if not math.isfinite(loss) else "gradient"
@@ -179,7 +183,7 @@ def validate(
     if state.best_value is None or sign * value > sign * state.best_value:
         state.best_value, state.best_step, state.best_scores = value, state.step, found.scores
         weights = freezing.moves(model, freeze.ever)
-        state.best_weights = {name: t.detach().to("cpu", copy=True) for name, t in weights.items()}
+        state.best_weights = {name: whole(t).detach().to("cpu", copy=True) for name, t in weights.items()}
     if state.counted_best is None or sign * value > sign * state.counted_best + budget.min_delta:
         state.counted_best, state.without_gain = value, 0
     else:
@@ -232,27 +236,35 @@ def _gradient(
     budget: Budget,
     seed: int,
     state: State,
+    group: Group,
 ) -> dict[str, torch.Tensor]:
-    """The gradient of one step; when memory runs out, again from its beginning in halves."""
+    """The gradient of one step; when memory runs out, on any rank, again from its beginning in halves."""
+    learning = [p for each in optimizer.param_groups for p in each["params"]]
     while True:
-        seed_by(seed, state.step)  # dropout is a function of seed and step: a resumed run draws the same
+        seed_by(seed, state.step, *group.place)  # dropout is a function of seed and step: a resumed run draws the same
+        means, lacking = {}, None
         try:
-            return method.gradient(
+            means = method.gradient(
                 model,
                 batches,
                 step=state.step,
                 progress=state.step / budget.steps,
                 micro_batch_size=state.micro_batch_size,
-                backward=lambda loss: scaler.scale(loss).backward(),
+                backward=lambda loss: scaler.scale(group.scaled(loss)).backward(),
+                group=group,
             )
         except torch.OutOfMemoryError as problem:
-            optimizer.zero_grad(set_to_none=True)
-            if not (budget.halve_on_oom and method.divisible and state.micro_batch_size > 1):
-                smaller = "one" if method.divisible else "training.batch_size"
-                raise MachineFault(
-                    f"out of memory at step {state.step + 1} with training.micro_batch_size={state.micro_batch_size}: "
-                    f"type a smaller {smaller}, or a smaller task.max_length"
-                ) from problem
+            lacking = problem
+        halve = budget.halve_on_oom and method.divisible and state.micro_batch_size > 1 and not group.lockstep
+        if lacking and not halve:
+            smaller = "one" if method.divisible else "training.batch_size"
+            raise MachineFault(
+                f"out of memory at step {state.step + 1} with training.micro_batch_size={state.micro_batch_size}: "
+                f"type a smaller {smaller}, or a smaller task.max_length"
+            ) from lacking
+        if group.any(lacking is not None) == [False]:
+            return group.add(learning, means)
+        optimizer.zero_grad(set_to_none=True)
         state.micro_batch_size = -(-state.micro_batch_size // 2)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -11,6 +11,7 @@ from tl_run.errors import BadOption
 
 SVM = ("model.head=svm", "freeze=trunk")
 FILES = ("task=classification", "task.train=x.csv")
+TWO = "hardware.processes=2"
 SEVERAL = (*FILES, "task.multi_label=true")
 
 
@@ -50,6 +51,26 @@ def phases(listed):
         (("task.id=label",), "must be different columns, found text, label, label"),
         (("task.shots=4", "task.limit=10"), "task.shots and task.limit exclude each other"),
         (("training.micro_batch_size=32",), "training.micro_batch_size=32 is larger than training.batch_size=16"),
+        (("hardware.processes=0",), "hardware.processes: 0 must be at least 1"),
+        (("hardware=mps", TWO), "hardware.processes=2: an Apple GPU is of one process: type hardware.processes=1, or"),
+        ((*SVM, TWO), "model.head=svm is solved by one process: type hardware.processes=1"),
+        (
+            ("task=similarity", "task.train=x.csv", "task.label=null", "task.loss=in_batch", TWO),
+            "compares every pair of a batch with all others, so the batch cannot be shared: type hardware.processes=1",
+        ),
+        (
+            ("hardware.nodes=2",),
+            "hardware.nodes=2 needs a place where they meet: type hardware.endpoint=<name of one of",
+        ),
+        (("hardware.nodes=2", "hardware.endpoint=host"), "type hardware.endpoint=<name of one of them>:29400 on each"),
+        (("hardware.endpoint=a:1",), "hardware.endpoint=a:1 does nothing on one node: type hardware.nodes=2"),
+        (("hardware=fsdp", "hardware.processes=1"), "one process has nothing to share: type hardware.processes=2"),
+        (("hardware=fsdp", "freeze=gradual"), "hardware=fsdp: what learns is fixed, and freeze=gradual changes it"),
+        (("hardware.shard=true", TWO, "adapter=lora"), "hardware.shard=true: type adapter=none, or hardware.shard=fal"),
+        (("hardware=fsdp", "task=generation-demo"), "hardware=fsdp: processes that write texts do not keep step"),
+        (("hardware=fsdp", "hardware.compile=true"), "hardware=fsdp: type hardware.compile=false"),
+        (("hardware=fsdp", "hardware.precision=fp16"), "hardware=fsdp: type hardware.precision=bf16 or fp32"),
+        (("hardware=fsdp", "features.mode=require"), "nothing is stored of a model that is split up: type features"),
         (("freeze=pattern", "freeze.pattern='a('"), "freeze.pattern: 'a(' is no regular expression"),
         (phases("[]"), "freeze.phases: there is none: type freeze.phases=[{until:1,learns:head},{learns:all}]"),
         (phases("3"), "freeze.phases: '3' is not a list"),

@@ -23,7 +23,7 @@ CHOICES = {
     "adapter": "lora none",
     "transfer": "finetune",
     "optimizer": "adam adamw sgd",
-    "hardware": "auto cpu gpu mps",
+    "hardware": "auto cpu fsdp gpu mps",
     "experiment": "gain reviews-from-scratch reviews-transfer",
 }
 MEMBERS = [f"{group}={choice}" for group, choices in CHOICES.items() for choice in choices.split()]

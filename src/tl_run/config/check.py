@@ -135,7 +135,54 @@ def check(config: dict[str, Any]) -> Run:
         raise BadOption("optimizer.betas: two numbers are needed, for example [0.9,0.999]")
     if run.hardware.device == "cpu" and run.hardware.name == "gpu":
         raise BadOption("hardware=gpu and hardware.device=cpu contradict each other: type hardware=cpu")
+    _check_processes(run)
     return run
+
+
+def _check_processes(run: Run) -> None:
+    """What several processes can share, and what only one can do."""
+    hardware, task = run.hardware, run.task
+    several = f"hardware.processes={hardware.processes}"
+    if hardware.nodes > 1:
+        several = f"hardware.nodes={hardware.nodes}"
+        if not hardware.endpoint or not re.fullmatch(r"[^\s:]+:\d+|\[[^\s\]]+\]:\d+", hardware.endpoint):
+            raise BadOption(
+                f"{several} needs a place where they meet: type hardware.endpoint=<name of one of them>:29400 on each"
+            )
+    elif hardware.endpoint:
+        raise BadOption(f"hardware.endpoint={hardware.endpoint} does nothing on one node: type hardware.nodes=2")
+    if hardware.ranks == 1:
+        if hardware.shard:
+            raise BadOption(f"hardware={hardware.name}: one process has nothing to share: type hardware.processes=2")
+        return
+    if hardware.device == "mps":
+        raise BadOption(f"{several}: an Apple GPU is of one process: type hardware.processes=1, or hardware=cpu")
+    if not task.divisible:
+        raise BadOption(
+            f"{several}: the loss in_batch compares every pair of a batch with all others, so the batch cannot be "
+            "shared: type hardware.processes=1"
+        )
+    if run.model.head in SOLVED:
+        raise BadOption(f"{several}: model.head={run.model.head} is solved by one process: type hardware.processes=1")
+    if hardware.shard:
+        _check_shard(run)
+
+
+def _check_shard(run: Run) -> None:
+    """What FSDP2 cannot be combined with here."""
+    shard = f"hardware={run.hardware.name}" if run.hardware.name == "fsdp" else "hardware.shard=true"
+    if run.freeze.name in ("gradual", "schedule"):
+        raise BadOption(f"{shard}: what learns is fixed, and freeze={run.freeze.name} changes it: type freeze=none")
+    if run.adapter.name != "none":
+        raise BadOption(f"{shard}: type adapter=none, or hardware.shard=false with adapter={run.adapter.name}")
+    if isinstance(run.task, Generation):
+        raise BadOption(f"{shard}: processes that write texts do not keep step: type hardware.shard=false")
+    if run.hardware.compile:
+        raise BadOption(f"{shard}: type hardware.compile=false")
+    if run.hardware.precision == "fp16":
+        raise BadOption(f"{shard}: type hardware.precision=bf16 or fp32")
+    if run.features.mode == "require":
+        raise BadOption(f"{shard}: nothing is stored of a model that is split up: type features.mode=auto")
 
 
 def _check_pattern(option: str, pattern: str) -> None:

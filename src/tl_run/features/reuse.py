@@ -32,9 +32,10 @@ def make(
     max_length: int | None,
     hardware: Hardware,
     required_by: str,
-    compiled: bool,
+    taken_by: str,
 ) -> "Reuse":
-    """The reuse that `features.*` asks for; `prints` are the fingerprints of the model's parameters.
+    """The reuse that `features.*` asks for; `prints` are the fingerprints of the model's parameters, and
+    `taken_by` says what else has a hold of all its layers, if anything.
 
     Raises: BadOption when an option, `required_by`, needs the store, and nothing can be stored.
     """
@@ -44,7 +45,7 @@ def make(
     reasons: list[str] = []
     for phase in learning.phases:
         freeze.apply(model, phase)
-        why_none = "torch.compile takes it all" if compiled else splits["train"].changing
+        why_none = taken_by or splits["train"].changing
         cuts[phase], reason = (None, why_none) if why_none else trunk.find(phase.learns)
         reasons += [reason] if reason else []
     if required_by and not any(cuts.values()):
@@ -102,7 +103,7 @@ class Reuse:
         phase: Phase,
         *,
         train_rows: np.ndarray | None = None,
-        between: Callable[[], None] = lambda: None,
+        between: Callable[[], object] = lambda: None,
         tell: Callable[[int, int, float], None] = lambda done, total, seconds: None,
     ) -> str:
         """From now on the model is run as in this phase; what it needs is computed and stored if it is not there.

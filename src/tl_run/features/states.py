@@ -91,7 +91,7 @@ class States:
         }
 
     def fill(
-        self, cuts: list[Cut], rows: np.ndarray, between: Callable[[], None], tell: Callable[[int, int, float], None]
+        self, cuts: list[Cut], rows: np.ndarray, between: Callable[[], object], tell: Callable[[int, int, float], None]
     ) -> str:
         """Compute and store what is missing at these cuts, all of them in one pass; returns a warning.
 

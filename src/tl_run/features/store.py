@@ -101,7 +101,7 @@ class Shelf:
         self.refresh()
 
     @contextlib.contextmanager
-    def making(self, examples: Sequence[bytes], between: Callable[[], None]) -> Iterator[None]:
+    def making(self, examples: Sequence[bytes], between: Callable[[], object]) -> Iterator[None]:
         """Hold the making of a piece of these examples; waits while another process makes it."""
         claim = self.folder.parent / ".claims" / f"{self.folder.name}-{_name(examples)}"
         with contextlib.ExitStack() as held:

@@ -53,9 +53,7 @@ def apart(work: Callable[..., Any], *arguments: Any, limit: float | None = None)
     Raises: JobFailed with the words of what `work` raised, or when the process dies; Interrupted when it was asked to
     stop.
     """
-    context = multiprocessing.get_context(START)
-    if START == "forkserver":
-        context.set_forkserver_preload(PRELOADED)
+    context = server()
     ours, theirs = context.Pipe(duplex=False)
     process: Any = getattr(context, "Process")(  # noqa: B009  # each kind of context has its own class
         target=_child, args=(theirs, dict(os.environ), os.getcwd(), work, arguments)
@@ -78,11 +76,23 @@ def apart(work: Callable[..., Any], *arguments: Any, limit: float | None = None)
     if late:
         raise JobFailed(f"stopped after sweep.timeout={limit:g} seconds; the same command goes on with it", MACHINE)
     if answer is None:
-        raise JobFailed(_death(process.exitcode), MACHINE)
+        raise JobFailed(death(process.exitcode), MACHINE)
     what, value, *code = answer
     if what == DONE:
         return value
     raise JobFailed(value, *code)
+
+
+def server() -> Any:
+    """Where processes are started from; the server has begun to import."""
+    context = multiprocessing.get_context(START)
+    if START == "forkserver":
+        known: Any = forkserver._forkserver  # type: ignore[attr-defined]
+        if known._forkserver_pid is None and known._forkserver_address:
+            known.ensure_running = lambda: None  # its child uses the same: Python 3.11 to 3.13 would start another
+        context.set_forkserver_preload(PRELOADED)
+        known.ensure_running()
+    return context
 
 
 @atexit.register
@@ -106,11 +116,12 @@ def _wait(process: Any, pipe: Connection, signals: Signals, limit: float | None)
     return late
 
 
-def _death(code: int) -> str:
+def death(code: int, remedy: str = "the same command goes on with it") -> str:
+    """How a process has ended that gave no answer."""
     if code < 0:
         name = signal.Signals(-code).name
         why = ": perhaps by the system, for want of memory" if name == "SIGKILL" else ""
-        return f"its process was ended by {name}{why}; the same command goes on with it"
+        return f"its process was ended by {name}{why}; {remedy}"
     return f"its process ended itself with exit code {code}"
 
 
@@ -121,7 +132,7 @@ def _child(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    threading.Thread(target=_follow, daemon=True).start()
+    threading.Thread(target=follow, daemon=True).start()
     try:
         answer: tuple[Any, ...] = (DONE, work(*arguments))
     except Interrupted as stop:
@@ -136,9 +147,11 @@ def _child(
         pipe.send(answer)
 
 
-def _follow() -> None:
-    """Where the sweep's process dies, a job stops too, with a checkpoint."""
+def follow() -> None:
+    """Where the process that started this one dies, it stops too, with a checkpoint, or without one if it hangs."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE)
+    os._exit(MACHINE)

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tl_run.data.batches import Stream, cut
+from tl_run.data.batches import Stream
+from tl_run.distributed import ALONE, Group
 
 Batches = Mapping[str, np.ndarray]  # for each stream the indices of its examples
 
@@ -44,16 +45,20 @@ class Method:
         progress: float,
         micro_batch_size: int,
         backward: Callable[[torch.Tensor], None],
+        group: Group = ALONE,
     ) -> dict[str, torch.Tensor]:
-        """Add the gradient of the batch to `.grad`, a micro-batch at a time; returns the mean of each term."""
+        """Add the gradient of the batch to `.grad`, a micro-batch at a time; returns the mean of each term.
+
+        Of several processes each adds that of its own part, and returns its share of the means.
+        """
         weights = {term: max(1, count) for term, count in self.weights(batches).items()}  # nothing labelled: 0 / 1
         (name, indices), *others = batches.items()
         assert not others, "a method with several streams cuts them in its own gradient()"
         means: dict[str, torch.Tensor] = {}
-        for part in cut(indices, micro_batch_size):
+        for part, counts in group.parts(indices, micro_batch_size):
             terms = self.terms(model, {name: part}, step, progress)
             loss = torch.stack([factor * total / weights[term] for term, (factor, total) in terms.items()]).sum()
-            backward(loss)
-            for term, (_, total) in terms.items():
+            backward(loss if counts else loss * 0)
+            for term, (_, total) in terms.items() if counts else ():
                 means[term] = means.get(term, torch.zeros_like(total)) + total.detach() / weights[term]
-        return means
+        return {term: means.get(term, torch.zeros(())) for term in weights}

@@ -29,7 +29,22 @@ class Hardware:
     compile: bool
     """torch.compile; pays for long runs on a GPU."""
     threads: Literal["auto"] | Count
-    """CPU threads; auto: 1 for models under 5 M parameters, else one per core."""
+    """CPU threads of a process; auto: 1 for models under 5 M parameters, else one per core."""
+    processes: Count
+    """Processes on each node that share every batch; on GPUs one each."""
+    nodes: Count
+    """Machines on each of which the same command is typed."""
+    endpoint: str | None
+    """host:port where several nodes find each other: the name of one of them, and a port that is free there."""
+    shard: bool
+    """FSDP2: weights, gradients and the optimizer's moments are split over the processes, for what fits into none."""
+    elastic: bool
+    """Go on with a run that was begun by another number of processes: the same data order, not the same bits."""
+
+    @property
+    def ranks(self) -> int:
+        """Processes in all."""
+        return self.processes * self.nodes
 
 
 @dataclass(frozen=True)
