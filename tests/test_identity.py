@@ -33,6 +33,8 @@ PLACES = {
     "training.checkpoint_every",
     "training.keep_checkpoints",
     "sweep.name",
+    "sweep.study",
+    "sweep.trial",
     "sweep.fail_fast",
     "sweep.retries",
     "sweep.timeout",
