@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -29,30 +30,44 @@ def launch(options: Any, remedy: str, work: Callable[..., Any], *arguments: Any)
     `remedy` is what to do when one of them has died.
     Raises: JobFailed with the words of the rank that failed first, or of its death; Interrupted.
     """
+    if options.nodes > 1:
+        _resolve(options.endpoint)
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or torch tells each time that it tries to connect
     server()  # it imports what the ranks need while we import the engine
     scratch = Path(tempfile.mkdtemp(prefix="tl-run-"))
     values: dict[int, Any] = {}
     faults: list[BaseException] = []
+    ended = threading.Event()  # not Thread.is_alive: interrupted while it waits, join() takes the thread for dead
 
     def engine() -> None:
         try:
             values.update(_elastic(options, scratch, work, arguments))
         except BaseException as problem:  # told by the thread that waits
             faults.append(problem)
+        finally:
+            ended.set()
 
     try:
         with Signals() as signals:
-            thread = threading.Thread(target=engine, daemon=True)
-            thread.start()
+            signals.training = options.nodes == 1  # where others are waited for, a signal ends us
+            threading.Thread(target=engine, daemon=True).start()
             try:
-                _wait(thread, scratch, signals)
-            finally:
-                if thread.is_alive():
-                    _send(scratch, signal.SIGKILL, set())
+                _wait(ended, scratch, signals)
+            except BaseException:
+                _end(ended, scratch)
+                raise
             answers = [json.loads(path.read_text()) for path in sorted(scratch.glob("*.answer"))]
         return _told(signals.asked, answers, faults, values, remedy)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _resolve(endpoint: str) -> None:
+    host = endpoint.rpartition(":")[0].strip("[]")
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError as problem:
+        raise MachineFault(f"hardware.endpoint={endpoint}: there is no machine named '{host}' ({problem})") from problem
 
 
 def _elastic(options: Any, scratch: Path, work: Callable[..., Any], arguments: Any) -> dict[int, Any]:
@@ -77,17 +92,23 @@ def _elastic(options: Any, scratch: Path, work: Callable[..., Any], arguments: A
     return elastic_launch(config, _rank)(scratch, os.getcwd(), dict(os.environ), work, arguments)
 
 
-def _wait(thread: threading.Thread, scratch: Path, signals: Signals) -> None:
+def _wait(ended: threading.Event, scratch: Path, signals: Signals) -> None:
     """Until the engine is done. A signal is passed on to each rank once; who does not heed it is ended."""
     told: set[int] = set()
     asked: float | None = None
-    while thread.is_alive():
-        thread.join(0.1)
-        signals.training = any(scratch.glob("*.process"))  # before there is one, a signal ends us
+    while not ended.wait(0.1):
+        signals.training |= any(scratch.glob("*.process"))
         if signals.asked:
             asked = asked or time.monotonic()
             late = time.monotonic() - asked > GRACE
             _send(scratch, signal.SIGKILL if late else signal.Signals[signals.asked], set() if late else told)
+
+
+def _end(ended: threading.Event, scratch: Path) -> None:
+    """Stop the ranks at once, also those that are about to begin."""
+    began = time.monotonic()
+    while not ended.wait(0.1) and time.monotonic() - began < 10:
+        _send(scratch, signal.SIGKILL, set())
 
 
 def _send(scratch: Path, number: signal.Signals, told: set[int]) -> None:
@@ -130,13 +151,13 @@ def _told(
 
 def _rank(scratch: Path, folder: str, environment: dict[str, str], work: Callable[..., Any], arguments: Any) -> Any:
     """What a rank's process does. Its failure is left in a file, and ends the others."""
-    os.setpgrp()  # Ctrl-C in the terminal is for the parent, which passes it on
-    os.chdir(folder)
-    os.environ.update(environment)
-    _quiet()
-    (scratch / f"{os.getpid()}.process").touch()
-    threading.Thread(target=follow, daemon=True).start()
     try:
+        os.setpgrp()  # Ctrl-C in the terminal is for the parent, which passes it on
+        os.chdir(folder)
+        os.environ.update(environment)
+        _quiet()
+        (scratch / f"{os.getpid()}.process").touch()
+        threading.Thread(target=follow, daemon=True).start()
         return work(*arguments)
     except Interrupted as stop:
         answer = {"what": STOPPED, "words": str(stop), "code": stop.code}
