@@ -13,7 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from tl_run.sweep.summary import FEWEST, Setting, told
+from tl_run.report.statistics import FEWEST, told
+from tl_run.sweep.summary import Setting
 
 if TYPE_CHECKING:
     from tl_run.sweep.plan import Planned
