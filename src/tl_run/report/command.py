@@ -7,7 +7,7 @@ from pathlib import Path
 from tl_run import durable
 from tl_run.errors import BadOption
 from tl_run.failures import outcome
-from tl_run.report import files, runs, settings, tables
+from tl_run.report import content, files, page, runs, terminal
 
 
 def main() -> None:
@@ -32,9 +32,18 @@ def report(arguments: list[str]) -> None:
     if not found.runs:
         reasons = "".join(f"\n  {name}: {why}" for name, why in found.left_out[:3])
         raise BadOption(f"no finished run lies in {', '.join(map(str, options.folders))}{reasons}")
-    every = settings.tasks(found.runs)
-    made = [tables.of_settings(task) for task in every]
+    parts = content.parts(found)
     first = options.folders[0]
+    html = options.html or first / "report.html"
     csv, markdown = (options.csv or first / "report.csv"), (options.markdown or first / "report.md")
-    durable.write_file(csv, files.csv_of(made).encode())
-    durable.write_file(markdown, files.markdown_of(made).encode())
+    content_of = {
+        html: page.page(parts, found, [str(folder) for folder in options.folders]),
+        markdown: files.markdown_of(parts, found.left_out),
+        csv: files.csv_of([(part, part.settings) for part in parts]),
+    }
+    if gains := [(part, part.gains) for part in parts if part.gains]:
+        content_of[csv.with_name(f"{csv.stem}-transfer{csv.suffix}")] = files.csv_of(gains)
+    terminal.show(parts, found)
+    for path, text in content_of.items():
+        durable.write_file(path, text.encode())
+    terminal.wrote([*content_of])

@@ -1,16 +1,21 @@
-"""Tables as CSV, with all digits, and as Markdown."""
+"""Tables as CSV, with all digits; all that is said as Markdown."""
 
 import csv
 import io
 from collections.abc import Sequence
 from typing import Any
 
-from tl_run.report.tables import Estimate, Table, cell
+from tl_run.report.content import Part
+from tl_run.report.tables import Between, Estimate, Table, cell
 
 
-def csv_of(tables: Sequence[Table]) -> str:
-    """One block for all tables: their columns together, and which table a row is of."""
-    rows = [{"table": table.title} | _plain(table, row) for table in tables for row in table.rows]
+def csv_of(tables: Sequence[tuple[Part, Table]]) -> str:
+    """The rows of all tables, with the task and the metric they are of; a column that a table lacks stays empty."""
+    rows = [
+        {"task": part.task.name, "metric": part.task.metric} | _plain(table, row)
+        for part, table in tables
+        for row in table.rows
+    ]
     columns = dict.fromkeys(column for row in rows for column in row)
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [*columns], lineterminator="\n")
@@ -24,20 +29,36 @@ def _plain(table: Table, row: Sequence[Any]) -> dict[str, Any]:
     for column, value in zip(table.columns, row, strict=True):
         if isinstance(value, Estimate):
             found[column], found[f"{column} ±"] = value.numbers
+        elif isinstance(value, Between):
+            found |= {column: value.value, f"{column} low": value.low, f"{column} high": value.high}
         else:
-            found[column] = value
+            found[column] = float(value) if isinstance(value, float) else value
     return found
 
 
-def markdown_of(tables: Sequence[Table]) -> str:
-    """A section for each table."""
-    parts = []
-    for table in tables:
-        marks = ["---:" if table.numeric(i) else "---" for i in range(len(table.columns))]
-        lines = [table.columns, marks, *([cell(value) for value in row] for row in table.rows)]
-        text = "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
-        parts.append(f"## {_escaped(table.title)}\n\n{text}\n" + "".join(f"\n{_escaped(n)}\n" for n in table.notes))
-    return "\n".join(parts)
+def markdown_of(parts: Sequence[Part], left_out: Sequence[tuple[str, str]]) -> str:
+    """A section for each task."""
+    made = []
+    for part in parts:
+        made += [f"## {_escaped(part.settings.title)}", _escaped(part.headline)]
+        made += [_escaped(part.best)] if part.best != part.headline else []
+        made += ["\n".join(f"- Caution: {_escaped(words)}" for words in part.cautions)] if part.cautions else []
+        made += _table(part.settings)
+        if part.gains:
+            made += [f"### {_escaped(part.gains.title)}", "\n".join(f"- {_escaped(words)}" for words in part.sentences)]
+            made += _table(part.gains)
+        if part.classes:
+            made += [f"### {_escaped(part.classes.title)}", *_table(part.classes)]
+    if left_out:
+        made += ["## Left out", "\n".join(f"- {_escaped(name)}: {_escaped(why)}" for name, why in left_out)]
+    return "\n\n".join(made) + "\n"
+
+
+def _table(table: Table) -> list[str]:
+    marks = ["---:" if table.numeric(i) else "---" for i in range(len(table.columns))]
+    body = [[_escaped(cell(value)) for value in row] for row in table.rows]
+    lines = [[_escaped(column) for column in table.columns], marks, *body]
+    return ["\n".join(f"| {' | '.join(line)} |" for line in lines), *map(_escaped, table.notes)]
 
 
 def _escaped(text: str) -> str:

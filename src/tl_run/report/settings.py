@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from tl_run.failures import printable
 from tl_run.identity import NOT_PART
 from tl_run.report.runs import Run
 
@@ -154,5 +155,5 @@ def shown(value: Any) -> str:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, float):
         return f"{value:g}"
-    text = str(value)
+    text = printable(str(value))
     return "/".join(Path(text).parts[-2:]) if text.startswith("/") else text

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any
 
-from tl_run.report.settings import Setting, Task, shown
-from tl_run.report.statistics import interval, told
+from tl_run.report import sentences
+from tl_run.report.gain import Comparison
+from tl_run.report.settings import NOTHING, Setting, Task, shown
+from tl_run.report.statistics import FEWEST, interval, told
 
 
 @dataclass(frozen=True)
@@ -16,12 +18,31 @@ class Estimate:
     scores: tuple[float, ...]
 
     def __str__(self) -> str:
-        return told(self.scores) if self.scores else "–"
+        return told(self.scores) if self.scores else NOTHING
 
     @property
     def numbers(self) -> tuple[float | None, float | None]:
         """Mean and half of the interval, unrounded."""
         return (mean(self.scores), interval(self.scores)) if self.scores else (None, None)
+
+
+@dataclass(frozen=True)
+class Between:
+    """A number with its interval, where there is one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def __str__(self) -> str:
+        return f"{self.value:+.3f}" + (f" ({self.low:+.3f} to {self.high:+.3f})" if self.low is not None else "")
+
+
+class Seconds(float):
+    """Told in tenths."""
+
+    def __str__(self) -> str:
+        return f"{self:,.1f}"
 
 
 @dataclass(frozen=True)
@@ -35,16 +56,26 @@ class Table:
 
     def numeric(self, column: int) -> bool:
         """Whether a column holds numbers, which stand on the right."""
-        return all(isinstance(row[column], int | float | Estimate | None) for row in self.rows)
+        kinds = {type(row[column]) for row in self.rows} - {type(None)}
+        return bool(kinds) and kinds <= {int, float, Seconds, Estimate, Between}
 
 
 def cell(value: Any) -> str:
     """A value in words."""
-    if isinstance(value, Estimate):
+    if value is None:
+        return NOTHING
+    if isinstance(value, Estimate | Between | Seconds):
         return str(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return shown(value)
+
+
+INTERVAL = (
+    f"A row is the runs that differ in their seed alone; n: seeds; ±: half of the 95 % interval of the mean over seeds "
+    f"(Student's t), shown from {FEWEST} seeds on. Rows are ordered by validation, which chose the models; test was not "
+    "looked at for that. Seconds are those of one run."
+)
 
 
 def of_settings(task: Task) -> Table:
@@ -53,10 +84,62 @@ def of_settings(task: Task) -> Table:
     tested = any(setting.test for setting in task.settings)
     columns = ["#", *varied, "n", "validation", *(["test"] if tested else []), "trainable", "seconds"]
     rows = [_row(setting, varied, tested) for setting in task.settings]
-    return Table(f"{task.name}: {task.metric}", columns, rows)
+    return Table(f"{task.name}: {task.metric}", columns, rows, [INTERVAL])
 
 
 def _row(setting: Setting, varied: Sequence[str], tested: bool) -> list[Any]:
     scores = [Estimate(tuple(setting.validation)), *([Estimate(tuple(setting.test))] if tested else [])]
     values = [setting.values[key] for key in varied]
-    return [setting.number, *values, len(setting.runs), *scores, setting.trainable, round(setting.seconds, 1)]
+    return [setting.number, *values, len(setting.runs), *scores, setting.trainable, Seconds(setting.seconds)]
+
+
+def of_comparisons(task: Task, comparisons: Sequence[Comparison]) -> Table:
+    """A row for each comparison of two sides."""
+    columns = ["labels", "first", "second", "verdict", "difference", "pairs", "p (seeds)", "score of first"]
+    columns += ["score of second", "examples won", "p (examples)", "worth labels", "settings tried"]
+    rows = []
+    for c in comparisons:
+        d, m = c.difference, c.disagreement
+        row = [c.labels_words, c.first, c.second, VERDICTS[sentences.verdict(d)], Between(d.value, d.low, d.high)]
+        row += [d.seeds, _rounded(d.p), *(Estimate(tuple(own)) for own in c.scores)]
+        row += [f"{m.first} : {m.second}", _rounded(m.p)] if m else [None, None]
+        rows.append([*row, sentences.worth(c.worth), f"{c.tried[0]} : {c.tried[1]}"])
+    notes = [
+        "Difference: in favour of the first, with its 95 % interval by a bootstrap over seeds and test examples "
+        "(over seeds alone where a caution says so). p (seeds): exact sign-flip permutation test over pairs of seeds. "
+        "Examples won: test examples that the first, and that the second, has right in more seeds; p (examples): "
+        "McNemar's exact test of them, which speaks of these runs and not of other seeds. Worth labels: how many the "
+        "second needs for the first's score, by its learning curve. Settings tried: those that each side was chosen "
+        "from, on validation."
+    ]
+    if any(c.model != comparisons[0].model for c in comparisons):
+        columns.insert(0, "model")
+        rows = [[c.model, *row] for c, row in zip(comparisons, rows, strict=True)]
+    return Table("What transfer was worth", columns, rows, notes)
+
+
+VERDICTS = {
+    sentences.HELPED: "helps",
+    sentences.HURT: "negative transfer",
+    sentences.OPEN: "no difference claimed",
+    sentences.TOO_FEW: "too few seeds",
+}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
+
+
+def of_classes(setting: Setting) -> Table | None:
+    """Precision, recall and F1 of each class or type, over the seeds of a setting; None where the kind has none."""
+    made = [run.result.get("tables", {}) for run in setting.runs]
+    name = next((name for name in ("per_class", "per_type") if all(own.get(name) for own in made)), None)
+    if name is None:
+        return None
+    rows = []
+    for label in made[0][name]:
+        own = [table[name][label] for table in made if label in table[name]]
+        scores = [Estimate(tuple(row[key] for row in own)) for key in ("precision", "recall", "f1")]
+        rows.append([label, *scores, own[0]["support"]])
+    what = "class" if name == "per_class" else "type"
+    return Table(f"Each {what}: {setting.words}", [what, "precision", "recall", "f1", "support"], rows)

@@ -1,0 +1,122 @@
+"""What the figures say in plain words: no more than the tests allow."""
+
+from collections.abc import Sequence
+from statistics import mean
+
+from tl_run.report.gain import PRETRAINED, PROBE, SCRATCH, Comparison, Reach, Worth
+from tl_run.report.settings import Task
+from tl_run.report.statistics import FEWEST, FEWEST_PAIRS, Difference, told
+
+HELPED, HURT, OPEN, TOO_FEW = "helped", "hurt", "open", "too few"
+PHRASES = {PRETRAINED: "the pretrained model", PROBE: "the frozen probe", SCRATCH: "training from scratch"}
+
+
+def verdict(difference: Difference) -> str:
+    """What may be said of a comparison."""
+    if difference.p is None:
+        return TOO_FEW
+    if not difference.claimed:
+        return OPEN
+    return HELPED if difference.value > 0 else HURT
+
+
+def best(task: Task) -> str:
+    """The setting that validation chose, and its test score."""
+    found = task.best(task.settings)
+    n = len(found.runs)
+    score = f"test {task.metric} {told(found.test)}" if found.test else f"validation {task.metric} {told(found.validation)}"
+    few = "" if n >= FEWEST else ", too few for an interval"
+    return f"Best of {_count(len(task.settings), 'setting')} by validation: {found.words}; {score} ({_count(n, 'seed')}{few})."
+
+
+def headline(task: Task, comparisons: Sequence[Comparison]) -> str:
+    """The answer in one sentence: of the first pair of sides that there is, over all amounts of labels."""
+    if not comparisons:
+        return best(task)
+    first = comparisons[0]
+    own = [c for c in comparisons if (c.model, c.first, c.second) == (first.model, first.first, first.second)]
+    a, b = PHRASES[first.first], PHRASES[first.second]
+    parts = []
+    for said, words in (
+        (HELPED, f"{a} beats {b}"),
+        (HURT, f"negative transfer: {a} is worse than {b}"),
+        (OPEN, f"no difference between {a} and {b} can be claimed"),
+        (TOO_FEW, f"with fewer than {FEWEST_PAIRS} seeds no difference between {a} and {b} can be claimed"),
+    ):
+        if some := [c for c in own if verdict(c.difference) == said]:
+            gains = _listed([f"{c.difference.value:+.3f}" for c in some])
+            parts.append(f"{words} with {_amounts(some)} ({first.split} {task.metric} {gains})")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def of(task: Task, comparison: Comparison) -> str:
+    """One comparison, in full."""
+    c, d = comparison, comparison.difference
+    first, second = PHRASES[c.first], PHRASES[c.second]
+    means = [f"{mean(own):.3f}" for own in c.scores]
+    text = f"With {c.labels_words}, {first} has {c.split} {task.metric} {means[0]} and {second} {means[1]}: "
+    size = f"{abs(d.value):.3f} {'better' if d.value >= 0 else 'worse'}{_interval(d)}"
+    match verdict(d):
+        case "helped":
+            text += f"{size}, p = {d.p:.3f} over {d.seeds} pairs of seeds."
+        case "hurt":
+            text += f"{size}, p = {d.p:.3f} over {d.seeds} pairs of seeds. This is negative transfer."
+        case "open":
+            text += f"{size}, p = {d.p:.3f} over {d.seeds} pairs of seeds, so no difference can be claimed."
+        case _:
+            text += (
+                f"{size}. With {_count(d.seeds, 'pair')} of seeds nothing can be significant at 5 %: "
+                f"that takes {FEWEST_PAIRS}."
+            )
+    if d.value > 0 and verdict(d) == HELPED:
+        text += _worth(c)
+    return text + (_reach(c, c.reach) if c.reach and d.value > 0 else "")
+
+
+def worth(found: Worth | None) -> str:
+    """Labels in words."""
+    if found is None:
+        return "–"
+    return f"{'more than ' if found.beyond else 'at most ' if found.within else ''}{round(found.labels):,}"
+
+
+def _interval(d: Difference) -> str:
+    if d.low is None:
+        return f" (with {_count(d.seeds, 'seed')} no interval)"
+    return f" (95 % interval of the difference {d.low:+.3f} to {d.high:+.3f})"
+
+
+def _worth(c: Comparison) -> str:
+    if c.worth is None or c.labels is None or c.worth.within:
+        return ""
+    whom = PHRASES[c.second]
+    whom = f"{whom[0].upper()}{whom[1:]}"
+    if c.worth.beyond:
+        return f" {whom} does not get there with {round(c.worth.labels):,} labels, the most that were tried."
+    return f" {whom} gets there with about {round(c.worth.labels):,} labels (learning curve over log labels)."
+
+
+def _reach(c: Comparison, reach: Reach) -> str:
+    if reach.steps is None or reach.seconds is None:
+        return f" On validation it never has the best score of {PHRASES[c.second]}."
+    often = "" if reach.reached == reach.pairs else f" in {reach.reached} of {reach.pairs} pairs"
+    return (
+        f" The best validation score of {PHRASES[c.second]} (step {reach.steps[1]:,.0f}, {reach.seconds[1]:.1f} s of training) "
+        f"is reached at step {reach.steps[0]:,.0f} ({reach.seconds[0]:.1f} s){often}."
+    )
+
+
+def _amounts(some: Sequence[Comparison]) -> str:
+    """`20 and 100 labels`."""
+    words = [c.labels_words for c in some]
+    same = {text.partition(" ")[2] for text in words}
+    return f"{_listed([text.partition(' ')[0] for text in words])} {same.pop()}" if len(same) == 1 else _listed(words)
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' if n != 1 else ''}"
