@@ -7,7 +7,7 @@ from pathlib import Path
 from tl_run import durable
 from tl_run.errors import BadOption
 from tl_run.failures import outcome
-from tl_run.report import content, files, page, runs, terminal
+from tl_run.report import content, files, runs, terminal
 
 
 def main() -> None:
@@ -32,6 +32,8 @@ def report(arguments: list[str]) -> None:
     if not found.runs:
         reasons = "".join(f"\n  {name}: {why}" for name, why in found.left_out[:3])
         raise BadOption(f"no finished run lies in {', '.join(map(str, options.folders))}{reasons}")
+    from tl_run.report import page  # it brings matplotlib, which telling a mistake does not need
+
     parts = content.parts(found)
     first = options.folders[0]
     html = options.html or first / "report.html"

@@ -8,8 +8,8 @@ from typing import Any
 from tl_run.report import gain, sentences, tables
 from tl_run.report.gain import Comparison
 from tl_run.report.importance import FEWEST_RUNS, Importance, importance
-from tl_run.report.settings import Task, tasks
 from tl_run.report.runs import Found
+from tl_run.report.settings import Task, tasks
 from tl_run.report.statistics import FEWEST, LEVEL
 from tl_run.report.tables import Table
 
@@ -64,19 +64,22 @@ def _cautions(task: Task, compared: Sequence[Comparison]) -> list[str]:
     few = sum(len(setting.runs) < FEWEST for setting in task.settings)
     found: dict[str, list[str]] = {}
     if few:
-        whom = "no setting has" if few == len(task.settings) else f"{few} of {len(task.settings)} settings have fewer than"
+        whom = (
+            "no setting has" if few == len(task.settings) else f"{few} of {len(task.settings)} settings have fewer than"
+        )
         words = f"{whom} {FEWEST} seeds" if few < len(task.settings) else f"no setting has {FEWEST} seeds or more"
         found[f"{words}: there no interval is shown"] = []
     for c in compared:
         for caution in [*c.caveats, *_not_learned(c)]:
-            found.setdefault(caution, []).append(c.labels_words)
+            if c.labels_words not in found.setdefault(caution, []):
+                found[caution].append(c.labels_words)
     tested = sum(c.difference.p is not None for c in compared)
     if tested > 1:
         found[
             f"{tested} comparisons are tested at {LEVEL:.0%} each: "
             f"were there no differences at all, {tested * LEVEL:.2g} of them would be claimed by chance"
         ] = []
-    return [words + (f" ({', '.join(dict.fromkeys(where))})" if where else "") for words, where in found.items()]
+    return [f"{f'With {sentences.listed(where)}: ' if where else ''}{words}" for words, where in found.items()]
 
 
 def _not_learned(c: Comparison) -> list[str]:
@@ -90,7 +93,7 @@ def _not_learned(c: Comparison) -> list[str]:
         largest = max(support) / max(sum(support), 1)
         if mean(scores) < largest + NO_BETTER:
             found.append(
-                f"{side} is no better than always saying the largest class ({largest:.3f}): it has not learned, and is "
+                f"{sentences.PHRASES[side]} is no better than always saying the largest class ({largest:.3f}): it has not learned, and is "
                 "no baseline yet. Try more steps or other rates"
             )
     return found

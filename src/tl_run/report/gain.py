@@ -3,6 +3,7 @@
 Each side's setting is chosen on validation; test is looked at for the chosen ones alone.
 """
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -103,7 +104,9 @@ def _contexts(settings: Sequence[Setting]) -> dict[Any, dict[Any, dict[str, list
     found: Any = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for setting in settings:
         run = setting.runs[0]
-        shared = sorted((key, repr(value)) for key, value in run.config.items() if key.startswith("task.") and decides(key))
+        shared = sorted(
+            (key, repr(value)) for key, value in run.config.items() if key.startswith("task.") and decides(key)
+        )
         context = (run.config.get("model.name"), run.config.get("model.path"), *sorted(run.data.items()))
         context += tuple(pair for pair in shared if pair[0] not in LABELS)
         amount = tuple(run.config.get(key) for key in LABELS)
@@ -211,7 +214,7 @@ def worth(score: float, curve: Sequence[tuple[float, float]]) -> Worth | None:
         return None
     if curve[0][1] >= score:
         return Worth(curve[0][0], within=True)
-    for (x, low), (far, high) in zip(curve, curve[1:], strict=False):
+    for (x, low), (far, high) in itertools.pairwise(curve):
         if low < score <= high:
             return Worth(math.exp(math.log(x) + (score - low) / (high - low) * math.log(far / x)))
     return Worth(curve[-1][0], beyond=True)

@@ -29,9 +29,7 @@ def importance(task: Task) -> Importance | None:
     1 - (1 - R^2)(N - 1)/(N - k) for N runs and k values. In a full grid the shares are of separate things, and the rest
     is options together and chance; otherwise they overlap.
     """
-    rows = [
-        ({**setting.values, "seed": run.seed}, run.validation) for setting in task.settings for run in setting.runs
-    ]
+    rows = [({**setting.values, "seed": run.seed}, run.validation) for setting in task.settings for run in setting.runs]
     score = np.array([value for _, value in rows])
     total = float(((score - score.mean()) ** 2).sum())
     if len(rows) < FEWEST_RUNS or total == 0:

@@ -88,7 +88,9 @@ def _part(part: Part, number: int) -> str:
 
 def _gains(part: Part, said: str) -> str:
     assert part.gains is not None
-    drawn = _figure("Differences with their 95 % intervals", pictures.forest(part.comparisons, part.task.metric))
+    note = '<p class="note">Right of 0 the first is better.</p>'
+    drawn = pictures.forest(part.comparisons, f"{part.comparisons[0].split} {part.task.metric}")
+    drawn = _figure("Differences with their 95 % intervals", drawn, note)
     words = f'<h3>{escape(part.gains.title)}</h3><ul>{said}</ul><div class="pictures">{drawn}{_labels(part)}</div>'
     return words + _table(part.gains)
 

@@ -4,6 +4,7 @@ What is neither a line nor a point of data is drawn in `currentColor`, the page'
 """
 
 import io
+import itertools
 import re
 import warnings
 import zlib
@@ -110,7 +111,7 @@ def forest(comparisons: Sequence[Comparison], metric: str) -> str:
         axes.axvline(0, color=INK, linewidth=1)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlabel(f"difference in {metric} (right of 0: the first is better)")
+        axes.set_xlabel(f"difference in {metric}")
         return _svg(figure, "differences with their 95 % intervals")
 
 
@@ -149,7 +150,7 @@ def _drawing(height: float) -> Iterator[tuple[Figure, Any]]:
 
 
 def _legend(figure: Figure) -> None:
-    figure.legend(loc="outside lower left", handlelength=2.6)
+    figure.legend(loc="outside lower left", handlelength=2.6, fontsize=8)
 
 
 def _logarithmic(axes: Any, values: Sequence[float]) -> None:
@@ -158,7 +159,7 @@ def _logarithmic(axes: Any, values: Sequence[float]) -> None:
         return
     axes.set_xscale("log")
     ticks = sorted({*values})
-    if len(ticks) <= 6 and all(far / near > 1.25 for near, far in zip(ticks, ticks[1:], strict=False)):
+    if len(ticks) <= 6 and all(far / near > 1.25 for near, far in itertools.pairwise(ticks)):
         axes.set_xticks(ticks, [short(tick) for tick in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
     else:
@@ -179,7 +180,7 @@ def _svg(figure: Figure, title: str) -> str:
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": title}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the page's fonts draw it, not ours
-        figure.savefig(stream, format="svg", metadata={key: None for key in ("Date", "Creator", "Format", "Type")})
+        figure.savefig(stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = stream.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)

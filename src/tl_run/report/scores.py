@@ -113,7 +113,9 @@ def _classes(run: Run, lines: Sequence[Line]) -> Sums:
     """Per class: right, predicted, gold."""
     names = [*run.result["tables"]["per_class"]]
     other = run.config.get("task.other")
-    gold, found = (np.array([[line[key] == name for name in names] for line in lines]) for key in ("gold", "prediction"))
+    gold, found = (
+        np.array([[line[key] == name for name in names] for line in lines]) for key in ("gold", "prediction")
+    )
     counted = np.array([name != other for name in names])
     counts = np.concatenate([gold & found, found, gold], 1).astype(float)
     score = CLASSES[run.metric]
@@ -135,9 +137,7 @@ def _mcc(right: np.ndarray, found: np.ndarray, gold: np.ndarray, counted: np.nda
 CLASSES: dict[str, Callable[..., np.ndarray]] = {
     "accuracy": lambda right, found, gold, counted: right.sum(-1) / gold.sum(-1),
     "f1_macro": lambda right, found, gold, counted: _f1(right, found, gold)[..., counted].mean(-1),
-    "f1_micro": lambda right, found, gold, counted: _f1(
-        *(part[..., counted].sum(-1) for part in (right, found, gold))
-    ),
+    "f1_micro": lambda right, found, gold, counted: _f1(*(part[..., counted].sum(-1) for part in (right, found, gold))),
     "f1_weighted": lambda right, found, gold, counted: (_f1(right, found, gold) * gold).sum(-1) / gold.sum(-1),
     "mcc": _mcc,
 }

@@ -24,7 +24,9 @@ def best(task: Task) -> str:
     """The setting that validation chose, and its test score."""
     found = task.best(task.settings)
     n = len(found.runs)
-    score = f"test {task.metric} {told(found.test)}" if found.test else f"validation {task.metric} {told(found.validation)}"
+    score = (
+        f"test {task.metric} {told(found.test)}" if found.test else f"validation {task.metric} {told(found.validation)}"
+    )
     few = "" if n >= FEWEST else ", too few for an interval"
     return f"Best of {_count(len(task.settings), 'setting')} by validation: {found.words}; {score} ({_count(n, 'seed')}{few})."
 
@@ -44,7 +46,7 @@ def headline(task: Task, comparisons: Sequence[Comparison]) -> str:
         (TOO_FEW, f"with fewer than {FEWEST_PAIRS} seeds no difference between {a} and {b} can be claimed"),
     ):
         if some := [c for c in own if verdict(c.difference) == said]:
-            gains = _listed([f"{c.difference.value:+.3f}" for c in some])
+            gains = listed([f"{c.difference.value:+.3f}" for c in some])
             parts.append(f"{words} with {_amounts(some)} ({first.split} {task.metric} {gains})")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
@@ -111,10 +113,11 @@ def _amounts(some: Sequence[Comparison]) -> str:
     """`20 and 100 labels`."""
     words = [c.labels_words for c in some]
     same = {text.partition(" ")[2] for text in words}
-    return f"{_listed([text.partition(' ')[0] for text in words])} {same.pop()}" if len(same) == 1 else _listed(words)
+    return f"{listed([text.partition(' ')[0] for text in words])} {same.pop()}" if len(same) == 1 else listed(words)
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
     return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])
 
 

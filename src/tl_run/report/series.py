@@ -96,4 +96,4 @@ def named(setting: Setting) -> str:
 
 
 def _cut(name: str) -> str:
-    return name if len(name) <= 48 else f"{name[:47]}…"
+    return name if len(name) <= 58 else f"{name[:57]}…"

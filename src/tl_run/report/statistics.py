@@ -106,11 +106,12 @@ def over_seeds(differences: Sequence[float]) -> Difference:
 def over_seeds_and_examples(first: Score, second: Score, examples: int) -> Difference:
     """The same with a bootstrap over seeds and over test examples, which all runs share.
 
-    Each of `DRAWS` draws takes examples with replacement and n - 1 of the n seeds, so that the variance over seeds is
-    s^2/n and not (n - 1)/n of it (Rao and Wu 1988); rows and columns are drawn independently (Owen 2007, the pigeonhole
-    bootstrap, arXiv:0712.1111). With six seeds percentiles would cover 88 %: the interval is the standard error of
-    the draws times Student's t, with Satterthwaite's degrees of freedom: n - 1 where seeds make the variance, many
-    where examples do.
+    Each of `DRAWS` draws takes examples with replacement, and n - 1 of the n seeds, so that the variance over seeds is
+    s^2/n and not (n - 1)/n of it (Rao and Wu 1988, doi:10.1080/01621459.1988.10478591). Rows and columns are drawn
+    independently (Owen 2007, the pigeonhole bootstrap, arXiv:0712.1111), which counts what is particular to one run on
+    one example three times, and drawing either alone counts it once: V = 2 (V_seeds + V_examples) - V_both counts it
+    once too. Percentiles of six seeds would cover less than they say: the interval is sqrt(V) times Student's t, with
+    Satterthwaite's degrees of freedom: n - 1 where seeds make the variance, many where examples do.
     """
     every = np.ones((1, examples))
     paired = (first(every) - second(every))[0]
@@ -120,10 +121,12 @@ def over_seeds_and_examples(first: Score, second: Score, examples: int) -> Diffe
     random = np.random.default_rng(0)
     taken = random.multinomial(examples, np.full(examples, 1 / examples), DRAWS)
     drawn = random.multinomial(seeds - 1, np.full(seeds, 1 / seeds), DRAWS)
-    means = ((first(taken) - second(taken)) * drawn).sum(1) / (seeds - 1)
-    variance, of_seeds = float(means.var(ddof=1)), float(paired.var(ddof=1)) / seeds
-    of_examples = max(variance - of_seeds, 0.0)
-    freedom = variance**2 / (of_seeds**2 / (seeds - 1) + of_examples**2 / (examples - 1)) if variance else 1.0
+    each = first(taken) - second(taken)
+    both = float(((each * drawn).sum(1) / (seeds - 1)).var(ddof=1))
+    of_examples, of_seeds = float(each.mean(1).var(ddof=1)), float(paired.var(ddof=1)) / seeds
+    variance = max(2 * (of_seeds + of_examples) - both, of_seeds, of_examples)
+    rest = variance - of_seeds
+    freedom = variance**2 / (of_seeds**2 / (seeds - 1) + rest**2 / (examples - 1)) if variance else 1.0
     half = _t(freedom) * math.sqrt(variance)
     return Difference(plain.value, plain.value - half, plain.value + half, seeds, plain.p, over_examples=True)
 

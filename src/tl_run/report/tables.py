@@ -57,7 +57,7 @@ class Table:
     def numeric(self, column: int) -> bool:
         """Whether a column holds numbers, which stand on the right."""
         kinds = {type(row[column]) for row in self.rows} - {type(None)}
-        return bool(kinds) and kinds <= {int, float, Seconds, Estimate, Between}
+        return kinds <= {int, float, Seconds, Estimate, Between}
 
 
 def cell(value: Any) -> str:
@@ -82,7 +82,7 @@ def of_settings(task: Task) -> Table:
     """A row for each setting, the best by validation first."""
     varied = [*task.settings[0].values]
     tested = any(setting.test for setting in task.settings)
-    columns = ["#", *varied, "n", "validation", *(["test"] if tested else []), "trainable", "seconds"]
+    columns = ["#", "validation", *(["test"] if tested else []), "n", *varied, "trainable", "seconds"]
     rows = [_row(setting, varied, tested) for setting in task.settings]
     return Table(f"{task.name}: {task.metric}", columns, rows, [INTERVAL])
 
@@ -90,7 +90,7 @@ def of_settings(task: Task) -> Table:
 def _row(setting: Setting, varied: Sequence[str], tested: bool) -> list[Any]:
     scores = [Estimate(tuple(setting.validation)), *([Estimate(tuple(setting.test))] if tested else [])]
     values = [setting.values[key] for key in varied]
-    return [setting.number, *values, len(setting.runs), *scores, setting.trainable, Seconds(setting.seconds)]
+    return [setting.number, *scores, len(setting.runs), *values, setting.trainable, Seconds(setting.seconds)]
 
 
 def of_comparisons(task: Task, comparisons: Sequence[Comparison]) -> Table:

@@ -63,4 +63,3 @@ def settings(jobs: Sequence[Planned]) -> list[Setting]:
 
 def _result(job: Planned) -> dict[str, Any]:
     return json.loads((job.folder / RESULT).read_text(encoding="utf-8"))
-
