@@ -64,11 +64,9 @@ def _cautions(task: Task, compared: Sequence[Comparison]) -> list[str]:
     few = sum(len(setting.runs) < FEWEST for setting in task.settings)
     found: dict[str, list[str]] = {}
     if few:
-        whom = (
-            "no setting has" if few == len(task.settings) else f"{few} of {len(task.settings)} settings have fewer than"
-        )
-        words = f"{whom} {FEWEST} seeds" if few < len(task.settings) else f"no setting has {FEWEST} seeds or more"
-        found[f"{words}: there no interval is shown"] = []
+        total = len(task.settings)
+        whom = f"{few} of {total} settings have fewer than" if few < total else "no setting has"
+        found[f"{whom} {FEWEST} seeds: there no interval is shown"] = []
     for c in compared:
         for caution in [*c.caveats, *_not_learned(c)]:
             if c.labels_words not in found.setdefault(caution, []):
@@ -93,8 +91,8 @@ def _not_learned(c: Comparison) -> list[str]:
         largest = max(support) / max(sum(support), 1)
         if mean(scores) < largest + NO_BETTER:
             found.append(
-                f"{sentences.PHRASES[side]} is no better than always saying the largest class ({largest:.3f}): it has not learned, and is "
-                "no baseline yet. Try more steps or other rates"
+                f"{sentences.PHRASES[side]} is no better than always saying the largest class ({largest:.3f}): it has "
+                "not learned, and is no baseline yet. Try more steps or other rates"
             )
     return found
 

@@ -3,35 +3,21 @@
 Each side's setting is chosen on validation; test is looked at for the chosen ones alone.
 """
 
-import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
-from tl_run.report import scores
+from tl_run.report import effort, scores
+from tl_run.report.effort import Reach, Worth
 from tl_run.report.runs import Run
 from tl_run.report.settings import LABELS, Setting, Task, decides
 from tl_run.report.statistics import Difference, Disagreement, mcnemar, over_seeds, over_seeds_and_examples
 
 PRETRAINED, PROBE, SCRATCH = "pretrained", "frozen probe", "from scratch"
 AGAINST = ((PRETRAINED, SCRATCH), (PRETRAINED, PROBE), (PROBE, SCRATCH))
-
-
-@dataclass(frozen=True)
-class Reach:
-    """When the first side had the best validation score that the second ever had; medians over pairs of seeds."""
-
-    pairs: int
-    reached: int
-    """Of the pairs; what follows is of these."""
-    steps: tuple[float, float] | None
-    """Optimizer steps: of the first until then, and of the second."""
-    seconds: tuple[float, float] | None
-    """Of training and evaluation."""
-    examples: tuple[float, float] | None
 
 
 @dataclass
@@ -53,19 +39,8 @@ class Comparison:
     """In favour of the first, also where less is better."""
     disagreement: Disagreement | None
     reach: Reach | None
-    worth: "Worth | None" = None
+    worth: Worth | None = None
     caveats: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Worth:
-    """How many labels the second side needs for the first's score."""
-
-    labels: float
-    beyond: bool = False
-    """It does not get there with so many, the most that were tried."""
-    within: bool = False
-    """It is there with so many, the fewest that were tried."""
 
 
 def comparisons(task: Task) -> list[Comparison]:
@@ -81,9 +56,9 @@ def comparisons(task: Task) -> list[Comparison]:
                 if first in own and second in own
             ]
             found = sorted((each for each in both if each), key=lambda each: each.labels or math.inf)
-            curve = _curve(task, [own[second] for own in sides.values() if second in own])
+            curve = effort.curve(task, [own[second] for own in sides.values() if second in own])
             for each in found:
-                each.worth = worth(task.sign * mean(each.scores[0]), curve)
+                each.worth = effort.worth(task.sign * mean(each.scores[0]), curve)
             made += found
     return made
 
@@ -104,11 +79,9 @@ def _contexts(settings: Sequence[Setting]) -> dict[Any, dict[Any, dict[str, list
     found: Any = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for setting in settings:
         run = setting.runs[0]
-        shared = sorted(
-            (key, repr(value)) for key, value in run.config.items() if key.startswith("task.") and decides(key)
-        )
-        context = (run.config.get("model.name"), run.config.get("model.path"), *sorted(run.data.items()))
-        context += tuple(pair for pair in shared if pair[0] not in LABELS)
+        options = [key for key in run.config if key.startswith("task.") and decides(key) and key not in LABELS]
+        shared = sorted((key, repr(run.config[key])) for key in options)
+        context = (run.config.get("model.name"), run.config.get("model.path"), *sorted(run.data.items()), *shared)
         amount = tuple(run.config.get(key) for key in LABELS)
         if side := _side(setting):
             found[context][amount][side].append(setting)
@@ -142,7 +115,7 @@ def _compare(
         scores=found,
         difference=difference,
         disagreement=disagreement,
-        reach=_reach(task, pairs),
+        reach=effort.reach(task, pairs),
         caveats=[*_budget(tried, first, second), *caveats],
     )
     if not tested:
@@ -193,54 +166,3 @@ def _budget(tried: tuple[int, int], first: str, second: str) -> Iterator[str]:
         yield f"{first} was chosen from {tried[0]} settings, {second} from {tried[1]}: {less} was tuned less"
     elif tried == (1, 1):
         yield f"neither side was tuned: one setting each; a rate that suits {first} need not suit {second}"
-
-
-def _curve(task: Task, amounts: Sequence[Sequence[Setting]]) -> list[tuple[float, float]]:
-    """Labels and score, more is better, of the chosen setting for each amount; by labels."""
-    found = []
-    for settings in amounts:
-        best = task.best(settings)
-        if best.labels is not None:
-            found.append((float(best.labels), task.sign * mean(best.test or best.validation)))
-    return sorted(found)
-
-
-def worth(score: float, curve: Sequence[tuple[float, float]]) -> Worth | None:
-    """Where a learning curve, straight between its points over log(labels), first has this score.
-
-    None with fewer than two amounts of labels.
-    """
-    if len(curve) < 2:
-        return None
-    if curve[0][1] >= score:
-        return Worth(curve[0][0], within=True)
-    for (x, low), (far, high) in itertools.pairwise(curve):
-        if low < score <= high:
-            return Worth(math.exp(math.log(x) + (score - low) / (high - low) * math.log(far / x)))
-    return Worth(curve[-1][0], beyond=True)
-
-
-def _reach(task: Task, pairs: Sequence[Sequence[Run]]) -> Reach | None:
-    """Of each pair of seeds: the first evaluation that is at least as good as the second's best."""
-    marks = []
-    for ours, theirs in zip(*pairs, strict=True):
-        records = ours.records("validation")
-        if not records or any("C" in record for record in records):  # solved, not trained in steps
-            return None
-        target = task.sign * theirs.validation
-        values = [(r["step"], r.get(task.metric)) for r in records]
-        step = next((step for step, value in values if value is not None and task.sign * value >= target), None)
-        if step is not None:
-            marks.append((_cost(ours, step), _cost(theirs, theirs.result["best_step"])))
-    if not marks:
-        return Reach(len(pairs[0]), 0, None, None, None)
-    steps, seconds, examples = (
-        (median(mine[i] for mine, _ in marks), median(other[i] for _, other in marks)) for i in range(3)
-    )
-    return Reach(len(pairs[0]), len(marks), steps, seconds, examples)
-
-
-def _cost(run: Run, step: int) -> tuple[float, float, float]:
-    """Steps, seconds of training and evaluation, and examples up to a step."""
-    share, spent = step / max(run.result["steps"], 1), run.result["seconds"]
-    return float(step), share * (spent["train"] + spent["evaluate"]), share * run.result["examples"]

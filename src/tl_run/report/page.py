@@ -18,7 +18,8 @@ CSS = """
 @media(prefers-color-scheme:dark){:root{--ink:#e8eaed;--soft:#a0a8b3;--paper:#14171a;--card:#1c2024;--line:#343a41;
 --accent:#56b4e9;--warn:#2a2214;--warnline:#e69f00}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+body{margin:0;background:var(--paper);color:var(--ink);
+font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 main{max-width:72rem;margin:0 auto;padding:1.5rem 1rem 4rem}
 h1{font-size:1.05rem;font-weight:600;color:var(--soft);margin:0 0 1.5rem}
 h2{font-size:1.5rem;margin:2.5rem 0 .5rem;line-height:1.25}
@@ -54,12 +55,14 @@ def page(parts: Sequence[Part], found: Found, folders: Sequence[str]) -> str:
     """The whole page."""
     runs, settings = len(found.runs), sum(len(part.task.settings) for part in parts)
     title = ", ".join(dict.fromkeys(part.task.name for part in parts))
+    counts = f"{_count(runs, 'run')} in {_count(settings, 'setting')}"
+    about = escape(" · ".join([f"tl-report {__version__}", counts, ", ".join(folders)]))
     links = "".join(f'<a href="#t{i}">{_heading(part)}</a>' for i, part in enumerate(parts))
     body = "".join(_part(part, i) for i, part in enumerate(parts))
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{escape(title)}: {runs} runs</title><style>{CSS}</style></head><body><main>
-<h1>tl-report {escape(__version__)} · {_count(runs, "run")} in {_count(settings, "setting")} · {escape(", ".join(folders))}</h1>
+<h1>{about}</h1>
 {f"<nav>{links}</nav>" if len(parts) > 1 else ""}{body}{_read(found)}
 </main></body></html>
 """

@@ -28,7 +28,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = "osD^vP"
 LINES = ("-", "--", "-.", ":", "-", "--")
 INK = "#010203"  # stands for currentColor
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # names come from data: a $ is a $
     "font.size": 9,

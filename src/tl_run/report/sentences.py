@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from statistics import mean
 
-from tl_run.report.gain import PRETRAINED, PROBE, SCRATCH, Comparison, Reach, Worth
+from tl_run.report.effort import Reach, Worth
+from tl_run.report.gain import PRETRAINED, PROBE, SCRATCH, Comparison
 from tl_run.report.settings import Task
 from tl_run.report.statistics import FEWEST, FEWEST_PAIRS, Difference, told
 
@@ -23,12 +24,10 @@ def verdict(difference: Difference) -> str:
 def best(task: Task) -> str:
     """The setting that validation chose, and its test score."""
     found = task.best(task.settings)
-    n = len(found.runs)
-    score = (
-        f"test {task.metric} {told(found.test)}" if found.test else f"validation {task.metric} {told(found.validation)}"
-    )
-    few = "" if n >= FEWEST else ", too few for an interval"
-    return f"Best of {_count(len(task.settings), 'setting')} by validation: {found.words}; {score} ({_count(n, 'seed')}{few})."
+    split, scores = ("test", found.test) if found.test else ("validation", found.validation)
+    seeds = _count(len(found.runs), "seed") + ("" if len(found.runs) >= FEWEST else ", too few for an interval")
+    chosen = f"Best of {_count(len(task.settings), 'setting')} by validation: {found.words}"
+    return f"{chosen}; {split} {task.metric} {told(scores)} ({seeds})."
 
 
 def headline(task: Task, comparisons: Sequence[Comparison]) -> str:
@@ -103,10 +102,9 @@ def _reach(c: Comparison, reach: Reach) -> str:
     if reach.steps is None or reach.seconds is None:
         return f" On validation it never has the best score of {PHRASES[c.second]}."
     often = "" if reach.reached == reach.pairs else f" in {reach.reached} of {reach.pairs} pairs"
-    return (
-        f" The best validation score of {PHRASES[c.second]} (step {reach.steps[1]:,.0f}, {reach.seconds[1]:.1f} s of training) "
-        f"is reached at step {reach.steps[0]:,.0f} ({reach.seconds[0]:.1f} s){often}."
-    )
+    theirs = f"step {reach.steps[1]:,.0f}, {reach.seconds[1]:.1f} s of training"
+    ours = f"step {reach.steps[0]:,.0f} ({reach.seconds[0]:.1f} s)"
+    return f" The best validation score of {PHRASES[c.second]} ({theirs}) is reached at {ours}{often}."
 
 
 def _amounts(some: Sequence[Comparison]) -> str:

@@ -89,7 +89,9 @@ class Difference:
     @property
     def claimed(self) -> bool:
         """Whether a difference may be claimed: the test over seeds says so, and the interval leaves out 0."""
-        return self.p is not None and self.p <= LEVEL and self.low is not None and not self.low <= 0 <= self.high
+        if self.p is None or self.low is None or self.high is None:
+            return False
+        return self.p <= LEVEL and not self.low <= 0 <= self.high
 
 
 Score = Callable[[np.ndarray], np.ndarray]

@@ -72,9 +72,9 @@ def cell(value: Any) -> str:
 
 
 INTERVAL = (
-    f"A row is the runs that differ in their seed alone; n: seeds; ±: half of the 95 % interval of the mean over seeds "
-    f"(Student's t), shown from {FEWEST} seeds on. Rows are ordered by validation, which chose the models; test was not "
-    "looked at for that. Seconds are those of one run."
+    "A row is the runs that differ in their seed alone; n: seeds; ±: half of the 95 % interval of the mean over seeds "
+    f"(Student's t), shown from {FEWEST} seeds on. Rows are ordered by validation, which chose the models; test was "
+    "not looked at for that. Seconds are those of one run."
 )
 
 
