@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any
+
+import numpy as np
 
 from tl_run.report import gain, sentences, tables
 from tl_run.report.gain import Comparison
 from tl_run.report.importance import FEWEST_RUNS, Importance, importance
 from tl_run.report.runs import Found
-from tl_run.report.settings import Task, tasks
+from tl_run.report.settings import Setting, Task, tasks
 from tl_run.report.statistics import FEWEST, LEVEL
 from tl_run.report.tables import Table
 
@@ -84,10 +85,10 @@ def _not_learned(c: Comparison) -> list[str]:
     """Sides that are no better than always saying the largest class."""
     found = []
     for side, setting, scores in zip((c.first, c.second), c.chosen, c.scores, strict=True):
-        rows = setting.runs[0].result.get("tables", {}).get("per_class")
-        if setting.runs[0].metric != "accuracy" or not rows or c.split != "test":
+        classes = setting.runs[0].classes
+        if setting.runs[0].metric != "accuracy" or classes is None or classes.kind != "class" or c.split != "test":
             continue
-        support = [row["support"] for row in rows.values()]
+        support = [row["support"] for row in classes.rows.values()]
         largest = max(support) / max(sum(support), 1)
         if mean(scores) < largest + NO_BETTER:
             found.append(
@@ -97,15 +98,12 @@ def _not_learned(c: Comparison) -> list[str]:
     return found
 
 
-def _confusion(best: Any) -> tuple[list[str], list[list[int]]] | None:
-    made = [run.result.get("tables", {}) for run in best.runs]
-    if not all("confusion" in own and "per_class" in own for own in made):
+def _confusion(best: Setting) -> tuple[list[str], list[list[int]]] | None:
+    made = [run.classes for run in best.runs if run.classes and run.classes.confusion]
+    if len(made) < len(best.runs) or any([*own.rows] != [*made[0].rows] for own in made):
         return None
-    labels = [*made[0]["per_class"]]
-    if any([*own["per_class"]] != labels for own in made):
-        return None
-    size = range(len(labels))
-    return labels, [[sum(own["confusion"][i][j] for own in made) for j in size] for i in size]
+    total = np.sum([own.confusion or [] for own in made], axis=0)
+    return [*made[0].rows], total.tolist()
 
 
 def _importance_words(task: Task, mattered: Importance | None) -> str:

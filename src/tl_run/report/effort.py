@@ -68,10 +68,10 @@ def reach(task: Task, pairs: Sequence[Sequence[Run]]) -> Reach | None:
         if not records or any("C" in record for record in records):  # solved, not trained in steps
             return None
         target = task.sign * theirs.validation
-        values = [(r["step"], r.get(task.metric)) for r in records]
-        step = next((step for step, value in values if value is not None and task.sign * value >= target), None)
+        values = ours.values("validation", task.metric)
+        step = next((step for step, value in values if task.sign * value >= target), None)
         if step is not None:
-            marks.append((_cost(ours, step), _cost(theirs, theirs.result["best_step"])))
+            marks.append((_cost(ours, step), _cost(theirs, theirs.cost.best_step)))
     if not marks:
         return Reach(len(pairs[0]), 0, None, None, None)
     steps, seconds, examples = (
@@ -82,5 +82,5 @@ def reach(task: Task, pairs: Sequence[Sequence[Run]]) -> Reach | None:
 
 def _cost(run: Run, step: int) -> tuple[float, float, float]:
     """Steps, seconds of training and evaluation, and examples up to a step."""
-    share, spent = step / max(run.result["steps"], 1), run.result["seconds"]
-    return float(step), share * (spent["train"] + spent["evaluate"]), share * run.result["examples"]
+    share = step / max(run.cost.steps, 1)
+    return float(step), share * run.cost.seconds, share * run.cost.examples

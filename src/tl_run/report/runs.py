@@ -1,6 +1,7 @@
 """Run folders as the report sees them: what is finished is a Run, of the others it is told why they do not count."""
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,28 @@ from tl_run.sweep import ledger
 METRICS = "metrics.jsonl"
 MARKS = {CONFIG, ENVIRONMENT, RESULT, OVERRIDES}
 """A folder that holds one of these is a run's."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run took, and at which step it had its best model."""
+
+    steps: int
+    best_step: int
+    examples: int
+    seconds: float
+    """Of training and evaluation."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Scores of each class or type of the final split."""
+
+    kind: str
+    """`class` or `type`."""
+    rows: dict[str, dict[str, float]]
+    confusion: list[list[int]] | None
+    """By gold and predicted class; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +62,20 @@ class Run:
     """Training examples that there were."""
     data: dict[str, str]
     """Checksums of the data, by split."""
-    result: dict[str, Any]
+    cost: Cost
+    classes: Classes | None
 
     def records(self, kind: str) -> list[dict[str, Any]]:
         """Lines of metrics.jsonl; those that are damaged are left out."""
         return [line for line in _lines(self.folder / METRICS) if line.get("kind") == kind]
+
+    def values(self, kind: str, name: str) -> list[tuple[int, float]]:
+        """Steps, and what was logged under a name there."""
+        return [
+            (record["step"], float(record[name]))
+            for record in self.records(kind)
+            if isinstance(record.get("step"), int) and isinstance(record.get(name), int | float)
+        ]
 
     def predictions(self) -> list[dict[str, Any]]:
         """What it said of each test example, in the order of the file."""
@@ -103,7 +135,13 @@ def _read(folder: Path) -> Run:
         config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
         decides = essence({key: value for key, value in config.items() if key != "seed"})
         metric, test = result["metric"]["name"], result["test"]
-        facts = [flat(decides), environment["data"], environment["weights"]]
+        # What begins with nothing gets a vocabulary from its training texts, which the seed may draw.
+        weights = environment["weights"] if config["model"].get("path") else None
+        facts = [flat(decides), environment["data"], weights]
+        spent = result["seconds"]
+        scores = [result["validation"][metric], *([test[metric]] if test else [])]
+        if not all(map(math.isfinite, scores)):
+            raise _LeftOut(f"its {metric} is not a number")
         return Run(
             folder=folder,
             config=flat(config),
@@ -114,10 +152,16 @@ def _read(folder: Path) -> Run:
             validation=float(result["validation"][metric]),
             test=float(test[metric]) if test else None,
             trainable=int(result["parameters"]["trainable"]),
-            seconds=float(result["seconds"]["total"]),
-            examples=result.get("splits", {}).get("train"),
-            data=dict(environment["data"]),
-            result=result,
+            seconds=float(spent["total"]),
+            examples=_whole(result.get("splits", {}).get("train")) or _whole(config["task"].get("limit")),
+            data={str(split): str(checksum) for split, checksum in environment["data"].items()},
+            cost=Cost(
+                steps=int(result["steps"]),
+                best_step=int(result["best_step"]),
+                examples=int(result["examples"]),
+                seconds=float(spent["train"]) + float(spent["evaluate"]),
+            ),
+            classes=_classes(result.get("tables", {})),
         )
     except OSError as problem:
         raise _LeftOut(f"{CONFIG} cannot be read: {problem.strerror}") from problem
@@ -125,8 +169,23 @@ def _read(folder: Path) -> Run:
         raise _LeftOut(f"{CONFIG} is damaged") from problem
     except KeyError as problem:
         raise _LeftOut(f"{RESULT} or {ENVIRONMENT} of another version: no {problem}") from problem
-    except (AttributeError, TypeError, ValueError) as problem:
+    except (AttributeError, TypeError, ValueError, OverflowError) as problem:
         raise _LeftOut(f"{RESULT} or {CONFIG} of another version: {problem}") from problem
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def _classes(tables: dict[str, Any]) -> Classes | None:
+    name = next((name for name in ("per_class", "per_type") if tables.get(name)), None)
+    if name is None:
+        return None
+    scores = ("precision", "recall", "f1", "support")
+    rows = {str(label): {score: float(row[score]) for score in scores} for label, row in tables[name].items()}
+    confusion = [[int(count) for count in row] for row in tables.get("confusion", ())]
+    square = len(confusion) == len(rows) and all(len(row) == len(rows) for row in confusion)
+    return Classes(name.removeprefix("per_"), rows, confusion if square else None)
 
 
 def _direction(result: dict[str, Any], folder: Path) -> bool:
@@ -134,11 +193,8 @@ def _direction(result: dict[str, Any], folder: Path) -> bool:
     if "higher_is_better" in result["metric"]:
         return bool(result["metric"]["higher_is_better"])
     metric = result["metric"]["name"]
-    values = [
-        line[metric]
-        for line in _lines(folder / METRICS)
-        if line.get("kind") == "validation" and isinstance(line.get(metric), float)
-    ]
+    lines = [line for line in _lines(folder / METRICS) if line.get("kind") == "validation"]
+    values = [line[metric] for line in lines if isinstance(line.get(metric), float)]
     return not values or result["validation"][metric] > min(values) or max(values) == min(values)
 
 

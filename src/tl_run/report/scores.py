@@ -111,7 +111,7 @@ def _spans(lines: Sequence[Line]) -> Sums:
 
 def _classes(run: Run, lines: Sequence[Line]) -> Sums:
     """Per class: right, predicted, gold."""
-    names = [*run.result["tables"]["per_class"]]
+    names = [*run.classes.rows] if run.classes else []
     other = run.config.get("task.other")
     gold, found = (
         np.array([[line[key] == name for name in names] for line in lines]) for key in ("gold", "prediction")

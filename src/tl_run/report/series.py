@@ -43,9 +43,8 @@ def over_steps(settings: Sequence[Setting], kind: str, name: str) -> list[Curve]
     for setting in settings:
         values: dict[int, list[float]] = defaultdict(list)
         for run in setting.runs:
-            for record in run.records(kind):
-                if isinstance(record.get(name), int | float) and isinstance(record.get("step"), int):
-                    values[record["step"]].append(float(record[name]))
+            for step, value in run.values(kind, name):
+                values[step].append(value)
         points = [Point(step, own) for step, own in sorted(values.items()) if len(own) == len(setting.runs)]
         if points:
             made.append(Curve(named(setting), points))

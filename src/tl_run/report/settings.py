@@ -60,8 +60,7 @@ class Setting:
     @property
     def labels(self) -> int | None:
         """Training examples; None where neither the result nor the config says."""
-        run = self.runs[0]
-        return run.examples or run.config.get("task.limit")
+        return self.runs[0].examples
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def tasks(runs: Sequence[Run]) -> list[Task]:
     found: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
     for run in runs:
         judged = run.data.get("test") or run.data.get("validation") or run.data.get("train") or ""
-        found[str(run.config.get("task.name", run.result.get("task"))), run.metric, judged].append(run)
+        found[shown(run.config.get("task.name", NOTHING)), run.metric, judged].append(run)
     return [_task(name, metric, own) for (name, metric, _), own in sorted(found.items())]
 
 

@@ -132,14 +132,13 @@ def _rounded(value: float | None) -> float | None:
 
 def of_classes(setting: Setting) -> Table | None:
     """Precision, recall and F1 of each class or type, over the seeds of a setting; None where the kind has none."""
-    made = [run.result.get("tables", {}) for run in setting.runs]
-    name = next((name for name in ("per_class", "per_type") if all(own.get(name) for own in made)), None)
-    if name is None:
+    made = [run.classes for run in setting.runs if run.classes]
+    if len(made) < len(setting.runs):
         return None
     rows = []
-    for label in made[0][name]:
-        own = [table[name][label] for table in made if label in table[name]]
+    for label, first in made[0].rows.items():
+        own = [table.rows[label] for table in made if label in table.rows]
         scores = [Estimate(tuple(row[key] for row in own)) for key in ("precision", "recall", "f1")]
-        rows.append([label, *scores, own[0]["support"]])
-    what = "class" if name == "per_class" else "type"
+        rows.append([label, *scores, int(first["support"])])
+    what = made[0].kind
     return Table(f"Each {what}: {setting.words}", [what, "precision", "recall", "f1", "support"], rows)
