@@ -49,25 +49,35 @@ def write(
     overrides: tuple[str, ...] = (),
     **changes: Any,
 ) -> Path:
-    """A finished run with a test example for each 0 or 1 of `right`; `curve` are validation scores at steps 10, 20..."""
+    """A finished run with a test example for each 0 or 1 of `right`; `curve` is validation at steps 10, 20..."""
     made = config(**changes)
     folder.mkdir(parents=True)
     gold = ["yes" if i % 2 else "no" for i in range(len(right))]
-    found = [label if mark == "1" else {"yes": "no", "no": "yes"}[label] for label, mark in zip(gold, right, strict=True)]
-    confusion = [[sum(g == a and f == b for g, f in zip(gold, found, strict=True)) for b in ("no", "yes")] for a in ("no", "yes")]
+    found = [
+        label if mark == "1" else {"yes": "no", "no": "yes"}[label] for label, mark in zip(gold, right, strict=True)
+    ]
+    confusion = [
+        [sum(g == a and f == b for g, f in zip(gold, found, strict=True)) for b in ("no", "yes")] for a in ("no", "yes")
+    ]
     curve = curve or (validation,)
     facts = {
         "status": "done",
         "task": made["task"]["name"],
         "seed": made["seed"],
-        "metric": {"name": metric, "value": right.count("1") / len(right), "split": "test", "higher_is_better": higher_is_better},
+        "metric": {
+            "name": metric,
+            "value": right.count("1") / len(right),
+            "split": "test",
+            "higher_is_better": higher_is_better,
+        },
         "splits": {"train": trained_on, "validation": 8, "test": len(right)},
         "validation": {metric: validation, "loss": 0.5},
         "test": {metric: right.count("1") / len(right), "loss": 0.5},
         "tables": {
             "split": "test",
             "per_class": {
-                label: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": gold.count(label)} for label in ("no", "yes")
+                label: {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": gold.count(label)}
+                for label in ("no", "yes")
             },
             "confusion": confusion,
         },
@@ -81,11 +91,14 @@ def write(
     lines = [{"id": str(i), "gold": g, "prediction": f} for i, (g, f) in enumerate(zip(gold, found, strict=True))]
     records: list[dict[str, Any]] = []
     for i, value in enumerate(curve, 1):
-        records += [{"kind": "train", "step": 10 * i, "loss": 1 / i}, {"kind": "validation", "step": 10 * i, metric: value}]
+        records += [
+            {"kind": "train", "step": 10 * i, "loss": 1 / i},
+            {"kind": "validation", "step": 10 * i, metric: value},
+        ]
     environment = {"identity": str(folder.name), "data": {"train": "a", "test": "b"}, "weights": {"model": "c"}}
     (folder / "result.json").write_text(json.dumps(facts))
     (folder / "environment.json").write_text(json.dumps(environment))
-    (folder / "config.yaml").write_text(yaml.safe_dump(made))
+    (folder / "config.yaml").write_text(yaml.safe_dump(made, sort_keys=False))
     (folder / "overrides.yaml").write_text(yaml.safe_dump(list(overrides)))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in records))
     (folder / "predictions-test.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -37,7 +37,9 @@ def run(tmp_path: Path, metric: str, score: float, lines: list[dict], labels=("n
 def test_scores_of_classes(tmp_path, metric):
     random = np.random.default_rng(0)
     gold, found = random.choice(LABELS, (2, 60))
-    lines = [{"id": str(i), "gold": str(g), "prediction": str(f)} for i, (g, f) in enumerate(zip(gold, found, strict=True))]
+    lines = [
+        {"id": str(i), "gold": str(g), "prediction": str(f)} for i, (g, f) in enumerate(zip(gold, found, strict=True))
+    ]
     _, score = run(tmp_path, metric, REFERENCES[metric](gold, found), lines, LABELS)
     assert score is not None
     weights = random.multinomial(60, np.full(60, 1 / 60), 5)

@@ -74,15 +74,15 @@ def _side(setting: Setting) -> str | None:
     return None
 
 
-def _contexts(settings: Sequence[Setting]) -> dict[Any, dict[Any, dict[str, list[Setting]]]]:
+def _contexts(settings: Sequence[Setting]) -> dict[str, dict[str, dict[str, list[Setting]]]]:
     """Settings by what two sides must share, by labels, and by side."""
     found: Any = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for setting in settings:
         run = setting.runs[0]
         options = [key for key in run.config if key.startswith("task.") and decides(key) and key not in LABELS]
-        shared = sorted((key, repr(run.config[key])) for key in options)
-        context = (run.config.get("model.name"), run.config.get("model.path"), *sorted(run.data.items()), *shared)
-        amount = tuple(run.config.get(key) for key in LABELS)
+        options = ["model.name", "model.path", *sorted(options)]
+        context = repr([sorted(run.data.items()), *((key, run.config.get(key)) for key in options)])
+        amount = repr([run.config.get(key) for key in LABELS])
         if side := _side(setting):
             found[context][amount][side].append(setting)
     return found

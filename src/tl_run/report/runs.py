@@ -139,9 +139,6 @@ def _read(folder: Path) -> Run:
         weights = environment["weights"] if config["model"].get("path") else None
         facts = [flat(decides), environment["data"], weights]
         spent = result["seconds"]
-        scores = [result["validation"][metric], *([test[metric]] if test else [])]
-        if not all(map(math.isfinite, scores)):
-            raise _LeftOut(f"its {metric} is not a number")
         return Run(
             folder=folder,
             config=flat(config),
@@ -149,17 +146,17 @@ def _read(folder: Path) -> Run:
             seed=int(result["seed"]),
             metric=metric,
             higher_is_better=_direction(result, folder),
-            validation=float(result["validation"][metric]),
-            test=float(test[metric]) if test else None,
+            validation=_number(result["validation"][metric]),
+            test=_number(test[metric]) if test else None,
             trainable=int(result["parameters"]["trainable"]),
-            seconds=float(spent["total"]),
+            seconds=_number(spent["total"]),
             examples=_whole(result.get("splits", {}).get("train")) or _whole(config["task"].get("limit")),
             data={str(split): str(checksum) for split, checksum in environment["data"].items()},
             cost=Cost(
                 steps=int(result["steps"]),
                 best_step=int(result["best_step"]),
                 examples=int(result["examples"]),
-                seconds=float(spent["train"]) + float(spent["evaluate"]),
+                seconds=_number(spent["train"]) + _number(spent["evaluate"]),
             ),
             classes=_classes(result.get("tables", {})),
         )
@@ -173,6 +170,13 @@ def _read(folder: Path) -> Run:
         raise _LeftOut(f"{RESULT} or {CONFIG} of another version: {problem}") from problem
 
 
+def _number(value: Any) -> float:
+    """Raises: TypeError, ValueError where it is none."""
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not a number")
+    return float(value)
+
+
 def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
@@ -182,7 +186,7 @@ def _classes(tables: dict[str, Any]) -> Classes | None:
     if name is None:
         return None
     scores = ("precision", "recall", "f1", "support")
-    rows = {str(label): {score: float(row[score]) for score in scores} for label, row in tables[name].items()}
+    rows = {str(label): {score: _number(row[score]) for score in scores} for label, row in tables[name].items()}
     confusion = [[int(count) for count in row] for row in tables.get("confusion", ())]
     square = len(confusion) == len(rows) and all(len(row) == len(rows) for row in confusion)
     return Classes(name.removeprefix("per_"), rows, confusion if square else None)

@@ -110,7 +110,9 @@ def _task(name: str, metric: str, runs: list[Run]) -> Task:
 
 def _varied(runs: Sequence[Run]) -> dict[str, str]:
     """Options with several values, and their short names: what follows from the choice of a group is left out."""
-    keys = dict.fromkeys(key for run in runs for key in run.config)
+    known = dict.fromkeys(key for run in runs for key in run.config)
+    groups = [*dict.fromkeys(key.partition(".")[0] for key in known)]
+    keys = sorted(known, key=lambda key: groups.index(key.partition(".")[0]))  # some have options that others lack
     values = {key: {repr(_value(run, key)) for run in runs} for key in keys}
     chosen = [key for key in keys if len(values[key]) > 1 and (decides(key) or key == "model.name")]
     kept = [key for key in chosen if not _follows(key, f"{key.partition('.')[0]}.name", chosen, runs)]
