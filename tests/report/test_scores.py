@@ -110,9 +110,9 @@ def test_predictions_are_put_in_one_order_or_are_not_compared(tmp_path):
     lines = aligned(runs)
     assert lines is not None
     assert [line["id"] for line in lines[1]] == ["0", "1", "2", "3"]
-    assert right(lines[0]).tolist() == [True, True, False, True]
+    assert right(runs[0], lines[0]).tolist() == [True, True, False, True]
     (first / "predictions-test.jsonl").write_text("\n".join(turned[1:]) + "\n")
     assert aligned(runs) is None
     (first / "predictions-test.jsonl").unlink()
     assert aligned(runs) is None
-    assert right([{"gold": ["a"], "prediction": "a"}]) is None
+    assert right(runs[0], [{"gold": ["a"], "prediction": "a"}]) is None

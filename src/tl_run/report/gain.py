@@ -135,7 +135,9 @@ def _difference(
         return plain, None, ["the predictions are not of the same examples: the interval is over seeds alone"]
     n = len(pairs[0])
     halves = (lines[:n], lines[n:])
-    marks = [[scores.right(own) for own in half] for half in halves]
+    marks = [
+        [scores.right(*own) for own in zip(side, half, strict=True)] for side, half in zip(pairs, halves, strict=True)
+    ]
     disagreement = None
     if all(each is not None for half in marks for each in half):
         disagreement = mcnemar(*(_stack(half) for half in marks))
@@ -157,7 +159,8 @@ def _stack(arrays: Sequence[Any]) -> Any:
 def _labels_words(run: Run, labels: int | None) -> str:
     if shots := run.config.get("task.shots"):
         return f"{shots} labels per class"
-    return "all labels" if labels is None else f"{labels:,} labels"
+    what = "texts" if run.config.get("task.kind") == "lm" else "labels"
+    return f"all {what}" if labels is None else f"{labels:,} {what}"
 
 
 def _budget(tried: tuple[int, int], first: str, second: str) -> Iterator[str]:
@@ -165,4 +168,4 @@ def _budget(tried: tuple[int, int], first: str, second: str) -> Iterator[str]:
         less = second if tried[1] < tried[0] else first
         yield f"{first} was chosen from {tried[0]} settings, {second} from {tried[1]}: {less} was tuned less"
     elif tried == (1, 1):
-        yield f"neither side was tuned: one setting each; a rate that suits {first} need not suit {second}"
+        yield "neither side was tuned: one setting each, and a rate that suits one need not suit the other"

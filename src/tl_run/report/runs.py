@@ -97,7 +97,7 @@ def find(folders: list[Path]) -> Found:
     for folder in folders:
         if not folder.is_dir():
             raise BadOption(f"{folder}: there is no such folder; type one that holds runs, such as outputs/sweeps/...")
-    for path in dict.fromkeys(path.resolve() for folder in folders for path in _run_folders(folder)):
+    for path in {path.resolve(): path for folder in folders for path in _run_folders(folder)}.values():
         try:
             run = _read(path)
         except _LeftOut as reason:

@@ -21,8 +21,10 @@ Sums = tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]
 SAME = 1e-4  # predictions files are rounded to 6 digits
 
 
-def right(lines: Sequence[Line]) -> np.ndarray | None:
+def right(run: Run, lines: Sequence[Line]) -> np.ndarray | None:
     """Which examples a run has right, bool (examples,); None where there is no right and wrong for each."""
+    if run.metric not in CLASSES:
+        return None
     kinds = {type(line.get(name)) for line in lines for name in ("gold", "prediction")}
     if not kinds <= {str, int}:
         return None
@@ -68,7 +70,7 @@ def _sums(run: Run, lines: Sequence[Line], stored: float) -> Sums | None:
 def _candidates(run: Run, lines: Sequence[Line]) -> Iterator[Sums]:
     """What the metric of this name may be; a wrong one does not give the stored score."""
     try:
-        if run.metric in CLASSES and right(lines) is not None:
+        if run.metric in CLASSES and run.classes is not None and right(run, lines) is not None:
             yield _classes(run, lines)
         if run.metric in NUMBERS:
             yield _numbers(run, lines)
@@ -103,15 +105,16 @@ def _spans(lines: Sequence[Line]) -> Sums:
     """F1 over spans, of all types together."""
     rows = []
     for line in lines:
-        gold = {*spans([tag or "O" for tag in line["gold"]])}
+        marked = spans([tag or "O" for tag in line["gold"]])
+        gold = {tuple(span) for span in marked if span.type != "V" or "predicate" not in line}  # a predicate is given
         found = {(span["type"], span["start"], span["end"]) for span in line["spans"]}
-        rows.append((len({tuple(span) for span in gold} & found), len(gold) + len(found)))
+        rows.append((len(gold & found), len(gold) + len(found)))
     return np.array(rows, float), lambda s: 2 * s[..., 0] / np.maximum(s[..., 1], 1)
 
 
 def _classes(run: Run, lines: Sequence[Line]) -> Sums:
     """Per class: right, predicted, gold."""
-    names = [*run.classes.rows] if run.classes else []
+    names = [*run.classes.rows] if run.classes is not None else []
     other = run.config.get("task.other")
     gold, found = (
         np.array([[line[key] == name for name in names] for line in lines]) for key in ("gold", "prediction")
