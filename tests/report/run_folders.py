@@ -95,7 +95,11 @@ def write(
             {"kind": "train", "step": 10 * i, "loss": 1 / i},
             {"kind": "validation", "step": 10 * i, metric: value},
         ]
-    environment = {"identity": str(folder.name), "data": {"train": "a", "test": "b"}, "weights": {"model": "c"}}
+    environment = {
+        "identity": str(folder.name),
+        "data": {"train": "a", "test": "b"},
+        "weights": {"model": made["model"]["path"]},
+    }
     (folder / "result.json").write_text(json.dumps(facts))
     (folder / "environment.json").write_text(json.dumps(environment))
     (folder / "config.yaml").write_text(yaml.safe_dump(made, sort_keys=False))

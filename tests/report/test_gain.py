@@ -38,10 +38,10 @@ def test_runs_that_differ_in_their_seed_alone_are_one_row(tmp_path):
         write(tmp_path / f"a{seed}", validation=score, seed=seed)
         write(tmp_path / f"b{seed}", validation=score + 0.1, seed=seed, **{"optimizer.lr": 1e-3, "model.lr": 1e-3})
     table = of_settings(task(tmp_path))
-    assert table.columns == ["#", "validation", "test", "n", "lr", "trainable", "seconds"]
+    assert table.columns == ["#", "lr", "validation", "test", "n", "trainable", "seconds"]
     assert [[cell(value) for value in row] for row in table.rows] == [
-        ["1", "0.7000 ± 0.2484", "0.7500 ± 0.0000", "3", "0.001", "1,000", "4.0"],
-        ["2", "0.6000 ± 0.2484", "0.7500 ± 0.0000", "3", "0.0005", "1,000", "4.0"],
+        ["1", "0.001", "0.7000 ± 0.2484", "0.7500 ± 0.0000", "3", "1,000", "4.0"],
+        ["2", "0.0005", "0.6000 ± 0.2484", "0.7500 ± 0.0000", "3", "1,000", "4.0"],
     ]
 
 
@@ -101,6 +101,30 @@ def test_negative_transfer_is_called_that(tmp_path):
     assert found.headline.startswith("Negative transfer: the pretrained model is worse than training from scratch with")
     assert found.sentences[0].endswith("This is negative transfer.")
     assert "0.550 worse" in found.sentences[0]
+    assert found.gains is not None
+    assert "negative transfer" in found.gains.rows[0]
+
+
+def test_worse_than_a_probe_is_no_negative_transfer(tmp_path):
+    for seed in range(6):
+        write(tmp_path / f"p{seed}", right="1110000000", seed=seed)
+        write(tmp_path / f"f{seed}", right="1111111110", seed=seed, **{"freeze.name": "trunk"})
+    found = part(tmp_path)
+    assert found.headline.startswith("The pretrained model is worse than the frozen probe with 100 labels")
+    assert "negative" not in found.sentences[0]
+    assert found.gains is not None
+    assert "worse" in found.gains.rows[0]
+
+
+def test_each_model_has_its_answer(tmp_path):
+    for name, ours in (("tiny", "1111111110"), ("bert", "1111000000")):
+        own = {"model.name": "custom", "model.path": f"/somewhere/{name}"}
+        sides(tmp_path / name, [ours] * 6, ["1111000000"] * 6, **own)
+    assert part(tmp_path).headline == (
+        "somewhere/tiny: the pretrained model beats training from scratch with 100 labels (test accuracy +0.500). "
+        "somewhere/bert: no difference between the pretrained model and training from scratch can be claimed with 100 labels "
+        "(test accuracy +0.000)."
+    )
 
 
 def test_five_seeds_claim_nothing_and_it_is_said_why(tmp_path):

@@ -56,8 +56,8 @@ def test_the_answer_comes_first_everywhere(sweep, tl_report):
     code, out, err = tl_report(sweep)
     assert (code, err) == (0, "")
     headline = (
-        "The pretrained model beats training from scratch with 400 labels (test accuracy +0.400); no difference between "
-        "the pretrained model and training from scratch can be claimed with 100 labels (test accuracy +0.200)."
+        "The pretrained model beats training from scratch with 400 labels (test accuracy +0.400); no difference "
+        "between the pretrained model and training from scratch can be claimed with 100 labels (test accuracy +0.200)."
     )
     assert out.splitlines()[:2] == ["films: accuracy", headline]
     assert "0.7500 ± 0.0000" in out

@@ -76,7 +76,7 @@ def _cautions(task: Task, compared: Sequence[Comparison]) -> list[str]:
     if tested > 1:
         found[
             f"{tested} comparisons are tested at {LEVEL:.0%} each: "
-            f"were there no differences at all, {tested * LEVEL:.2g} of them would be claimed by chance"
+            f"were there no differences at all, {tested * LEVEL:.2g} of them would be claimed by chance on average"
         ] = []
     return [f"{f'With {sentences.listed(where)}: ' if where else ''}{words}" for words, where in found.items()]
 

@@ -13,7 +13,7 @@ from typing import Any
 from tl_run.report import effort, scores
 from tl_run.report.effort import Reach, Worth
 from tl_run.report.runs import Run
-from tl_run.report.settings import LABELS, Setting, Task, decides
+from tl_run.report.settings import LABELS, Setting, Task, decides, shown
 from tl_run.report.statistics import Difference, Disagreement, mcnemar, over_seeds, over_seeds_and_examples
 
 PRETRAINED, PROBE, SCRATCH = "pretrained", "frozen probe", "from scratch"
@@ -104,7 +104,7 @@ def _compare(
     tried = (len(ours), len(theirs))
     run = chosen[0].runs[0]
     made = Comparison(
-        model=str(run.config.get("model.name")),
+        model=shown(run.config.get("model.path" if run.config.get("model.name") == "custom" else "model.name")),
         first=first,
         second=second,
         labels=chosen[0].labels,

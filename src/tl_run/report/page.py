@@ -7,6 +7,7 @@ from tl_run import __version__
 from tl_run.report import pictures, series
 from tl_run.report.content import Part
 from tl_run.report.runs import Found
+from tl_run.report.settings import NOTHING
 from tl_run.report.tables import Table, cell
 
 SHOWN = 30  # rows of a table before the others are folded away
@@ -38,6 +39,12 @@ tr:last-child td{border-bottom:0}
 tbody tr:hover{background:var(--card)}
 .n{text-align:right}
 .best td{font-weight:600}
+.s{display:none}
+@media(max-width:40rem){
+.o{display:none}
+.s{display:table-cell;white-space:normal;min-width:8.5rem;font-size:.85em}
+th,td{padding:.35rem .4rem;font-size:.85rem}
+}
 .pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:1rem;margin:1rem 0}
 figure{margin:0;padding:1rem;background:var(--card);border:1px solid var(--line);border-radius:.5rem}
 figcaption{font-weight:600;margin-bottom:.5rem}
@@ -144,11 +151,15 @@ def _figure(title: str, drawn: str, note: str = "") -> str:
 
 
 def _table(table: Table, *, best: int = 0) -> str:
-    side = ["n" if table.numeric(i) else "" for i in range(len(table.columns))]
+    side = [f"{'n' if table.numeric(i) else ''}{' o' if i in table.options else ''}" for i in range(len(table.columns))]
 
     def row(values: Sequence[str], tag: str, mark: str = "") -> str:
-        cells = "".join(f'<{tag} class="{s}">{escape(v)}</{tag}>' for s, v in zip(side, values, strict=True))
-        return f"<tr{mark}>{cells}</tr>"
+        cells = [f'<{tag} class="{s}">{escape(v)}</{tag}>' for s, v in zip(side, values, strict=True)]
+        if table.options:  # on a narrow screen one cell stands for all options
+            pairs = [(table.columns[i], values[i]) for i in table.options]
+            words = "setting" if tag == "th" else " ".join(f"{key}={v}" for key, v in pairs if v != NOTHING)
+            cells.insert(table.options.start, f'<{tag} class="s">{escape(words)}</{tag}>')
+        return f"<tr{mark}>{''.join(cells)}</tr>"
 
     def block(rows: Sequence[str]) -> str:
         head = row(table.columns, "th")

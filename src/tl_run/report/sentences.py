@@ -5,7 +5,7 @@ from statistics import mean
 
 from tl_run.report.effort import Reach, Worth
 from tl_run.report.gain import PRETRAINED, PROBE, SCRATCH, Comparison
-from tl_run.report.settings import Task
+from tl_run.report.settings import Task, shown
 from tl_run.report.statistics import FEWEST, FEWEST_PAIRS, Difference, told
 
 HELPED, HURT, OPEN, TOO_FEW = "helped", "hurt", "open", "too few"
@@ -31,24 +31,38 @@ def best(task: Task) -> str:
 
 
 def headline(task: Task, comparisons: Sequence[Comparison]) -> str:
-    """The answer in one sentence: of the first pair of sides that there is, over all amounts of labels."""
-    if not comparisons:
-        return best(task)
+    """The answer, a sentence for each model: of its first pair of sides, over all amounts of labels."""
+    models = dict.fromkeys(c.model for c in comparisons)
+    own = [[c for c in comparisons if c.model == model] for model in models]
+    said = [_of_pair(task, [c for c in some if (c.first, c.second) == (some[0].first, some[0].second)]) for some in own]
+    if len(said) > 1:
+        return " ".join(f"{shown(model)}: {text}" for model, text in zip(models, said, strict=True))
+    return f"{said[0][0].upper()}{said[0][1:]}" if said else best(task)
+
+
+def _of_pair(task: Task, comparisons: Sequence[Comparison]) -> str:
     first = comparisons[0]
-    own = [c for c in comparisons if (c.model, c.first, c.second) == (first.model, first.first, first.second)]
     a, b = PHRASES[first.first], PHRASES[first.second]
+    hurt = f"{a} is worse than {b}"
     parts = []
-    for said, words in (
+    for found, words in (
         (HELPED, f"{a} beats {b}"),
-        (HURT, f"negative transfer: {a} is worse than {b}"),
+        (HURT, f"negative transfer: {hurt}" if first.second == SCRATCH else hurt),
         (OPEN, f"no difference between {a} and {b} can be claimed"),
         (TOO_FEW, f"with fewer than {FEWEST_PAIRS} seeds no difference between {a} and {b} can be claimed"),
     ):
-        if some := [c for c in own if verdict(c.difference) == said]:
+        if some := [c for c in comparisons if verdict(c.difference) == found]:
             gains = listed([f"{c.difference.value:+.3f}" for c in some])
             parts.append(f"{words} with {_amounts(some)} ({first.split} {task.metric} {gains})")
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    return f"{'; '.join(parts)}."
+
+
+def word(comparison: Comparison) -> str:
+    """The verdict in a table."""
+    scratch = comparison.second == SCRATCH
+    words = {OPEN: "no difference claimed", TOO_FEW: "too few seeds"}
+    words |= {HELPED: "helps", HURT: "negative transfer"} if scratch else {HELPED: "better", HURT: "worse"}
+    return words[verdict(comparison.difference)]
 
 
 def of(task: Task, comparison: Comparison) -> str:
@@ -62,7 +76,8 @@ def of(task: Task, comparison: Comparison) -> str:
         case "helped":
             text += f"{size}, p = {d.p:.3f} over {d.seeds} pairs of seeds."
         case "hurt":
-            text += f"{size}, p = {d.p:.3f} over {d.seeds} pairs of seeds. This is negative transfer."
+            text += f"{size}, p = {d.p:.3f} over {d.seeds} pairs of seeds."
+            text += " This is negative transfer." if c.second == SCRATCH else ""
         case "open":
             text += f"{size}, p = {d.p:.3f} over {d.seeds} pairs of seeds, so no difference can be claimed."
         case _:

@@ -53,6 +53,8 @@ class Table:
     columns: list[str]
     rows: list[list[Any]]
     notes: list[str] = field(default_factory=list)
+    options: range = range(0)
+    """Columns that are options, which may be shown as one where there is little room."""
 
     def numeric(self, column: int) -> bool:
         """Whether a column holds numbers, which stand on the right."""
@@ -82,15 +84,15 @@ def of_settings(task: Task) -> Table:
     """A row for each setting, the best by validation first."""
     varied = [*task.settings[0].values]
     tested = any(setting.test for setting in task.settings)
-    columns = ["#", "validation", *(["test"] if tested else []), "n", *varied, "trainable", "seconds"]
+    columns = ["#", *varied, "validation", *(["test"] if tested else []), "n", "trainable", "seconds"]
     rows = [_row(setting, varied, tested) for setting in task.settings]
-    return Table(f"{task.name}: {task.metric}", columns, rows, [INTERVAL])
+    return Table(f"{task.name}: {task.metric}", columns, rows, [INTERVAL], options=range(1, 1 + len(varied)))
 
 
 def _row(setting: Setting, varied: Sequence[str], tested: bool) -> list[Any]:
     scores = [Estimate(tuple(setting.validation)), *([Estimate(tuple(setting.test))] if tested else [])]
     values = [setting.values[key] for key in varied]
-    return [setting.number, *scores, len(setting.runs), *values, setting.trainable, Seconds(setting.seconds)]
+    return [setting.number, *values, *scores, len(setting.runs), setting.trainable, Seconds(setting.seconds)]
 
 
 def of_comparisons(task: Task, comparisons: Sequence[Comparison]) -> Table:
@@ -100,7 +102,7 @@ def of_comparisons(task: Task, comparisons: Sequence[Comparison]) -> Table:
     rows = []
     for c in comparisons:
         d, m = c.difference, c.disagreement
-        row = [c.labels_words, c.first, c.second, VERDICTS[sentences.verdict(d)], Between(d.value, d.low, d.high)]
+        row = [c.labels_words, c.first, c.second, sentences.word(c), Between(d.value, d.low, d.high)]
         row += [d.seeds, _rounded(d.p), *(Estimate(tuple(own)) for own in c.scores)]
         row += [f"{m.first} : {m.second}", _rounded(m.p)] if m else [None, None]
         rows.append([*row, sentences.worth(c.worth), f"{c.tried[0]} : {c.tried[1]}"])
@@ -116,14 +118,6 @@ def of_comparisons(task: Task, comparisons: Sequence[Comparison]) -> Table:
         columns.insert(0, "model")
         rows = [[c.model, *row] for c, row in zip(comparisons, rows, strict=True)]
     return Table("What transfer was worth", columns, rows, notes)
-
-
-VERDICTS = {
-    sentences.HELPED: "helps",
-    sentences.HURT: "negative transfer",
-    sentences.OPEN: "no difference claimed",
-    sentences.TOO_FEW: "too few seeds",
-}
 
 
 def _rounded(value: float | None) -> float | None:
