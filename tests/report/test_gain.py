@@ -74,6 +74,16 @@ def test_less_is_better_where_it_is(tmp_path):
     assert [setting.words for setting in task(tmp_path).settings] == ["lr=4", "lr=9"]
 
 
+def test_other_test_examples_make_another_task(tmp_path):
+    for name in ("a", "b"):
+        folder = write(tmp_path / name, **{"task.test": f"/data/{name}/test.csv"})
+        environment = json.loads((folder / "environment.json").read_text())
+        environment["data"]["test"] = name
+        (folder / "environment.json").write_text(json.dumps(environment))
+    found = tasks(find([tmp_path]).runs)
+    assert [each.name for each in found] == ["films on a/test.csv", "films on b/test.csv"]
+
+
 # -- sides
 
 
@@ -117,12 +127,12 @@ def test_worse_than_a_probe_is_no_negative_transfer(tmp_path):
 
 
 def test_each_model_has_its_answer(tmp_path):
-    for name, ours in (("tiny", "1111111110"), ("bert", "1111000000")):
-        own = {"model.name": "custom", "model.path": f"/somewhere/{name}"}
+    for name, ours, score in (("tiny", "1111111110", 0.9), ("bert", "1111000000", 0.8)):
+        own = {"model.name": "custom", "model.path": f"/a/{name}", "validation": score}
         sides(tmp_path / name, [ours] * 6, ["1111000000"] * 6, **own)
     assert part(tmp_path).headline == (
-        "somewhere/tiny: the pretrained model beats training from scratch with 100 labels (test accuracy +0.500). "
-        "somewhere/bert: no difference between the pretrained model and training from scratch can be claimed with 100 labels "
+        "a/tiny: the pretrained model beats training from scratch with 100 labels (test accuracy +0.500). "
+        "a/bert: no difference between the pretrained model and training from scratch can be claimed with 100 labels "
         "(test accuracy +0.000)."
     )
 

@@ -3,6 +3,7 @@
 import csv
 import html.parser
 import io
+import json
 import re
 import subprocess
 import sys
@@ -178,6 +179,9 @@ def test_what_runs_leave_is_what_the_report_reads(tl_run, tl_report, bert, table
     page = Page(Path("sweep/report.html").read_text())
     assert "Training loss" in page.words
     assert "Confusion, all seeds together" in page.words
+    result = json.loads(Path("sweep/true0/result.json").read_text())
+    assert result["splits"] == {"train": 44, "validation": 4, "test": 48}
+    assert result["metric"]["higher_is_better"] is True
 
 
 def test_it_needs_no_torch(tmp_path):

@@ -114,12 +114,14 @@ def _worth(c: Comparison) -> str:
 
 
 def _reach(c: Comparison, reach: Reach) -> str:
-    if reach.steps is None or reach.seconds is None:
+    if reach.steps is None or reach.seconds is None or reach.examples is None:
         return f" On validation it never has the best score of {PHRASES[c.second]}."
     often = "" if reach.reached == reach.pairs else f" in {reach.reached} of {reach.pairs} pairs"
-    theirs = f"step {reach.steps[1]:,.0f}, {reach.seconds[1]:.1f} s of training"
-    ours = f"step {reach.steps[0]:,.0f} ({reach.seconds[0]:.1f} s)"
-    return f" The best validation score of {PHRASES[c.second]} ({theirs}) is reached at {ours}{often}."
+    ours, theirs = (
+        f"step {steps:,.0f} ({examples:,.0f} examples, {seconds:.1f} s)"
+        for steps, examples, seconds in zip(reach.steps, reach.examples, reach.seconds, strict=True)
+    )
+    return f" The best validation score of {PHRASES[c.second]} at {theirs} is reached at {ours}{often}."
 
 
 def _amounts(some: Sequence[Comparison]) -> str:

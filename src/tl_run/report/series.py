@@ -74,15 +74,18 @@ def over_labels(task: Task, comparisons: Sequence[Comparison]) -> tuple[str, lis
 
 
 def over_cost(task: Task, what: str) -> list[Curve]:
-    """Every setting at its trainable parameters or seconds, coloured by the option that was varied first.
+    """Every setting at its trainable parameters or seconds, coloured by the first option with few values.
 
     Numbers are those of the table, for the best.
     """
-    keys = [key for key in task.settings[0].values if key not in LABEL_OPTIONS]
+    keys = [
+        key
+        for key in task.settings[0].values
+        if key not in LABEL_OPTIONS and len({shown(setting.values[key]) for setting in task.settings}) <= MOST
+    ]
     found: dict[str, list[Point]] = defaultdict(list)
     for setting in task.settings:
         name = f"{keys[0]}={shown(setting.values[keys[0]])}" if keys else task.name
-        name = name if name in found or len(found) < MOST - 1 else "others"
         number = setting.number if setting.number <= NUMBERED else 0
         found[name].append(Point(getattr(setting, what), setting.validation, number))
     several = len({point.x for points in found.values() for point in points}) > 1

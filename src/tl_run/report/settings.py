@@ -90,7 +90,17 @@ def tasks(runs: Sequence[Run]) -> list[Task]:
     for run in runs:
         judged = run.data.get("test") or run.data.get("validation") or run.data.get("train") or ""
         found[shown(run.config.get("task.name", NOTHING)), run.metric, judged].append(run)
-    return [_task(name, metric, own) for (name, metric, _), own in sorted(found.items())]
+    titles = [(name, metric) for name, metric, _ in found]
+    return [
+        _task(name if titles.count((name, metric)) == 1 else f"{name} on {_judges(own[0])}", metric, own)
+        for (name, metric, _), own in sorted(found.items())
+    ]
+
+
+def _judges(run: Run) -> str:
+    """Where the examples lie that settings are judged on."""
+    places = (run.config.get(f"task.{split}") for split in ("test", "validation", "train", "dataset"))
+    return shown(next((place for place in places if place), NOTHING))
 
 
 def _task(name: str, metric: str, runs: list[Run]) -> Task:
@@ -155,6 +165,6 @@ def shown(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:.4g}"
     text = printable(str(value))
     return "/".join(Path(text).parts[-2:]) if text.startswith("/") else text

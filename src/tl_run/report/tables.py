@@ -99,20 +99,24 @@ def of_comparisons(task: Task, comparisons: Sequence[Comparison]) -> Table:
     """A row for each comparison of two sides."""
     columns = ["labels", "first", "second", "verdict", "difference", "pairs", "p (seeds)", "score of first"]
     columns += ["score of second", "examples won", "p (examples)", "worth labels", "settings tried"]
+    columns += [f"{what} to that" for what in ("steps", "examples", "seconds")]
     rows = []
     for c in comparisons:
         d, m = c.difference, c.disagreement
         row = [c.labels_words, c.first, c.second, sentences.word(c), Between(d.value, d.low, d.high)]
         row += [d.seeds, _rounded(d.p), *(Estimate(tuple(own)) for own in c.scores)]
         row += [f"{m.first} : {m.second}", _rounded(m.p)] if m else [None, None]
-        rows.append([*row, sentences.worth(c.worth), f"{c.tried[0]} : {c.tried[1]}"])
+        row += [sentences.worth(c.worth), f"{c.tried[0]} : {c.tried[1]}"]
+        reached = (c.reach.steps, c.reach.examples, c.reach.seconds) if c.reach else (None, None, None)
+        rows.append([*row, *(f"{pair[0]:,.3g} : {pair[1]:,.3g}" if pair else None for pair in reached)])
     notes = [
         "Difference: in favour of the first, with its 95 % interval by a bootstrap over seeds and test examples "
         "(over seeds alone where a caution says so). p (seeds): exact sign-flip permutation test over pairs of seeds. "
         "Examples won: test examples that the first, and that the second, has right in more seeds; p (examples): "
         "McNemar's exact test of them, which speaks of these runs and not of other seeds. Worth labels: how many the "
         "second needs for the first's score, by its learning curve. Settings tried: those that each side was chosen "
-        "from, on validation."
+        "from, on validation. Steps, examples and seconds to that: when the first has the best validation score that "
+        "the second ever has, and when the second has it (median over pairs of seeds)."
     ]
     if any(c.model != comparisons[0].model for c in comparisons):
         columns.insert(0, "model")
