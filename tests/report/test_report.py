@@ -12,10 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from run_folders import sides, write
 
 from tl_run.failures import outcome
 from tl_run.report.command import report
+from tl_run.report.content import parts
+from tl_run.report.runs import find
+from tl_run.report.terminal import show
 
 
 @pytest.fixture
@@ -67,6 +71,17 @@ def test_the_answer_comes_first_everywhere(sweep, tl_report):
     words = Page(written[0].read_text()).words
     assert words.index("claimed") < words.index("validation ") < words.index("Learning curves")
     assert headline in written[1].read_text()
+
+
+def test_in_a_narrow_terminal_columns_are_left_out_and_none_is_cut(sweep):
+    found = find([sweep])
+    text = io.StringIO()
+    show(parts(found), found, [], Console(file=text, force_terminal=True, width=50, soft_wrap=True, color_system=None))
+    tables = [line for line in text.getvalue().splitlines() if line.startswith((" 1", "1 ", "#", "labels  "))]
+    assert tables
+    assert max(map(len, tables)) <= 50
+    assert "in the page besides: trainable, seconds" in text.getvalue()
+    assert "…" not in text.getvalue()
 
 
 def test_csv_has_all_digits_and_is_a_table(sweep, tl_report):

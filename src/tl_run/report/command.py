@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from rich.console import Console
+
 from tl_run import durable
 from tl_run.errors import BadOption
 from tl_run.failures import outcome
@@ -45,7 +47,6 @@ def report(arguments: list[str]) -> None:
     }
     if gains := [(part, part.gains) for part in parts if part.gains]:
         content_of[csv.with_name(f"{csv.stem}-transfer{csv.suffix}")] = files.csv_of(gains)
-    terminal.show(parts, found)
     for path, text in content_of.items():
         durable.write_file(path, text.encode())
-    terminal.wrote([*content_of])
+    terminal.show(parts, found, [*content_of], Console(highlight=False, soft_wrap=True))

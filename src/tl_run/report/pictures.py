@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from tl_run.report.gain import Comparison
 from tl_run.report.importance import Importance
@@ -61,6 +61,7 @@ def curves(found: Sequence[Curve], y: str) -> str:
             low, high = ([of(point.scores) for point in curve.points] for of in (min, max))
             axes.fill_between(steps, low, high, color=COLOURS[i], alpha=0.15, linewidth=0)
         axes.set(xlabel="optimizer steps", ylabel=y)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         _legend(figure)
         return _svg(figure, f"{y} by optimizer step")
 
