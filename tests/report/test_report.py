@@ -80,7 +80,7 @@ def test_in_a_narrow_terminal_columns_are_left_out_and_none_is_cut(sweep):
     tables = [line for line in text.getvalue().splitlines() if line.startswith((" 1", "1 ", "#", "labels  "))]
     assert tables
     assert max(map(len, tables)) <= 50
-    assert "in the page besides: trainable, seconds" in text.getvalue()
+    assert "in the page besides: test, n, trainable, seconds" in text.getvalue()
     assert "…" not in text.getvalue()
 
 
