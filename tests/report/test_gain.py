@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from run_folders import sides, write
 
-from tl_run.report import gain, sentences
+from tl_run.report import gain, sentences, series
 from tl_run.report.content import Part, parts
 from tl_run.report.effort import Worth, worth
 from tl_run.report.gain import Comparison
@@ -157,6 +157,19 @@ def test_equal_sides_are_not_told_apart(tmp_path):
     )
 
 
+def test_a_difference_is_in_favour_of_the_first_also_where_less_is_better(tmp_path):
+    sides(tmp_path, ["1000"] * 3, ["1110"] * 3, metric="perplexity", higher_is_better=False)
+    (only,) = compared(tmp_path).values()
+    assert only.difference.value == pytest.approx(0.5)
+    sides(tmp_path / "more", ["1000"] * 3, ["1110"] * 3, metric="rmse", higher_is_better=False, **{"task.limit": 2})
+    for path in (tmp_path / "more").glob("*/predictions-test.jsonl"):
+        off = 0.25 if path.parent.name.startswith("p") else 0.75
+        path.write_text("".join(f'{{"id": "{i}", "gold": {i}, "prediction": {i + off}}}\n' for i in range(4)))
+    found = tasks(find([tmp_path / "more"]).runs)
+    (only,) = gain.comparisons(found[0])
+    assert (only.difference.value, only.difference.over_examples) == (pytest.approx(0.5), True)
+
+
 def test_only_common_seeds_are_paired(tmp_path):
     sides(tmp_path, ["1110"] * 3, ["1100"] * 3)
     write(tmp_path / "more", right="0000", seed=7)
@@ -184,6 +197,7 @@ def test_the_probe_is_a_side_of_its_own(tmp_path):
     found = compared(tmp_path)
     assert [*found] == [("pretrained", "from scratch", 100), ("pretrained", "frozen probe", 100)]
     assert found["pretrained", "frozen probe", 100].chosen[0].runs[0].config["adapter.name"] == "lora"
+    assert found["pretrained", "from scratch", 100].tried == (2, 1), "a frozen trunk of random weights is no baseline"
     for name in ("p0-all", "lora"):
         (tmp_path / name / "result.json").unlink()
     assert [*compared(tmp_path)] == [("frozen probe", "from scratch", 100)]
@@ -202,6 +216,7 @@ def test_predictions_of_other_examples_leave_the_seeds(tmp_path):
     (tmp_path / "p0-all" / "predictions-test.jsonl").write_text('{"id": "other"}\n')
     (only,) = compared(tmp_path).values()
     assert not only.difference.over_examples
+    assert only.difference.value == pytest.approx(1 / 3)
     assert only.disagreement is None
     assert any("the interval is over seeds alone" in caveat for caveat in only.caveats)
 
@@ -252,6 +267,13 @@ def test_solved_heads_take_no_steps(tmp_path):
     (tmp_path / "p0-all" / "metrics.jsonl").write_text('{"kind": "validation", "step": 1, "C": 0.1, "accuracy": 0.9}\n')
     (only,) = compared(tmp_path).values()
     assert only.reach is None
+
+
+def test_curves_have_the_steps_that_all_seeds_have(tmp_path):
+    write(tmp_path / "0", curve=(0.1, 0.2, 0.3))
+    write(tmp_path / "1", curve=(0.3, 0.4), seed=1)
+    (curve,) = series.over_steps(task(tmp_path).settings, "validation", "accuracy")
+    assert [(point.x, point.scores) for point in curve.points] == [(10, [0.1, 0.3]), (20, [0.2, 0.4])]
 
 
 # -- which options mattered

@@ -47,6 +47,24 @@ def test_scores_of_classes(tmp_path, metric):
     assert score(weights)[:, 0] == pytest.approx([REFERENCES[metric](gold[own], found[own]) for own in drawn])
 
 
+@pytest.mark.parametrize("metric", ["f1_macro", "f1_micro"])
+def test_scores_of_several_labels_for_one_text(tmp_path, metric):
+    random = np.random.default_rng(2)
+    gold, found = random.random((2, 30, 3)) < 0.4
+    named = [
+        [[name for name, holds in zip(LABELS, row, strict=True) if holds] for row in rows] for rows in (gold, found)
+    ]
+    lines = [{"id": str(i), "gold": g, "prediction": f} for i, (g, f) in enumerate(zip(*named, strict=True))]
+
+    def reference(places):
+        return f1_score(gold[places], found[places], average=metric.removeprefix("f1_"), zero_division=0.0)
+
+    _, score = run(tmp_path, metric, reference(np.arange(30)), lines, LABELS)
+    assert score is not None
+    weights = random.multinomial(30, np.full(30, 1 / 30), 4)
+    assert score(weights)[:, 0] == pytest.approx([reference(np.repeat(np.arange(30), own)) for own in weights])
+
+
 @pytest.mark.parametrize("metric", ["pearson", "rmse", "mae", "spearman"])
 def test_scores_of_numbers(tmp_path, metric):
     random = np.random.default_rng(1)

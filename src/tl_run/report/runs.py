@@ -78,8 +78,8 @@ class Run:
         ]
 
     def predictions(self) -> list[dict[str, Any]]:
-        """What it said of each test example, in the order of the file."""
-        return _lines(self.folder / "predictions-test.jsonl")
+        """What it said of each example of the final split, in the order of the file."""
+        return _lines(self.folder / f"predictions-{'validation' if self.test is None else 'test'}.jsonl")
 
 
 @dataclass(frozen=True)

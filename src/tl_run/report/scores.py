@@ -70,7 +70,7 @@ def _sums(run: Run, lines: Sequence[Line], stored: float) -> Sums | None:
 def _candidates(run: Run, lines: Sequence[Line]) -> Iterator[Sums]:
     """What the metric of this name may be; a wrong one does not give the stored score."""
     try:
-        if run.metric in CLASSES and run.classes is not None and right(run, lines) is not None:
+        if run.metric in CLASSES and run.classes is not None:
             yield _classes(run, lines)
         if run.metric in NUMBERS:
             yield _numbers(run, lines)
@@ -117,12 +117,17 @@ def _classes(run: Run, lines: Sequence[Line]) -> Sums:
     names = [*run.classes.rows] if run.classes is not None else []
     other = run.config.get("task.other")
     gold, found = (
-        np.array([[line[key] == name for name in names] for line in lines]) for key in ("gold", "prediction")
+        np.array([[_holds(line[key], name) for name in names] for line in lines]) for key in ("gold", "prediction")
     )
     counted = np.array([name != other for name in names])
     counts = np.concatenate([gold & found, found, gold], 1).astype(float)
     score = CLASSES[run.metric]
     return counts, lambda sums: score(*np.split(sums, 3, axis=-1), counted)
+
+
+def _holds(labels: Any, name: str) -> bool:
+    """Whether it is this label, or one of several."""
+    return name in labels if isinstance(labels, list) else labels == name
 
 
 def _f1(right: np.ndarray, found: np.ndarray, gold: np.ndarray) -> np.ndarray:
