@@ -170,6 +170,20 @@ def test_a_difference_is_in_favour_of_the_first_also_where_less_is_better(tmp_pa
     assert (only.difference.value, only.difference.over_examples) == (pytest.approx(0.5), True)
 
 
+def test_without_a_test_split_validation_is_compared_and_that_is_said(tmp_path):
+    sides(tmp_path, ["1110"] * 3, ["1100"] * 3)
+    for folder in tmp_path.iterdir():
+        result = json.loads((folder / "result.json").read_text())
+        result |= {"validation": result["test"], "test": None}
+        (folder / "result.json").write_text(json.dumps(result))
+        (folder / "predictions-test.jsonl").rename(folder / "predictions-validation.jsonl")
+    (only,) = compared(tmp_path).values()
+    assert (only.split, only.difference.value) == ("validation", pytest.approx(0.25))
+    assert only.difference.over_examples
+    assert "without a test split the scores are those that chose the models: somewhat too good" in only.caveats
+    assert "has validation accuracy 0.750" in part(tmp_path).sentences[0]
+
+
 def test_only_common_seeds_are_paired(tmp_path):
     sides(tmp_path, ["1110"] * 3, ["1100"] * 3)
     write(tmp_path / "more", right="0000", seed=7)

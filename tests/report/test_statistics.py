@@ -82,11 +82,11 @@ def test_where_seeds_do_not_differ_the_interval_is_that_of_the_examples():
 
 
 def test_variances_of_seeds_and_examples_add_up():
-    """Gains of +-0.1 by seed and +-0.2 by example, one on top of the other: s^2 / 4 and 0.04 / 12, both 0.0033."""
-    of_seeds, of_examples = np.array([0.1, -0.1, 0.1, -0.1]), np.tile([0.2, -0.2], 6)
-    found = over_seeds_and_examples(of(0.5 + of_seeds[:, None] + of_examples), of(np.zeros((4, 12))), 12)
-    seeds, examples = of_seeds.var(ddof=1) / 4, 0.04 / 12
-    freedom = (seeds + examples) ** 2 / (seeds**2 / 3 + examples**2 / 11)
+    """Gains of +-0.1 by seed and +-0.2 by example, one on top of the other: s^2 / 8 and 0.04 / 12."""
+    of_seeds, of_examples = np.tile([0.1, -0.1], 4), np.tile([0.2, -0.2], 6)
+    found = over_seeds_and_examples(of(0.5 + of_seeds[:, None] + of_examples), of(np.zeros((8, 12))), 12)
+    seeds, examples = of_seeds.var(ddof=1) / 8, 0.04 / 12
+    freedom = (seeds + examples) ** 2 / (seeds**2 / 7 + examples**2 / 11)
     half = stdtrit(freedom, 0.975) * (seeds + examples) ** 0.5
     assert found.high == pytest.approx(0.5 + half, abs=0.04 * half)
     assert found.low == pytest.approx(0.5 - half, abs=0.04 * half)
