@@ -13,7 +13,7 @@ from tl_run.report.gain import Comparison
 from tl_run.report.importance import importance
 from tl_run.report.runs import find
 from tl_run.report.settings import Task, tasks
-from tl_run.report.tables import cell, of_settings
+from tl_run.report.tables import cell, of_mistakes, of_settings
 
 
 def task(folder: Path) -> Task:
@@ -189,7 +189,7 @@ def test_only_common_seeds_are_paired(tmp_path):
     write(tmp_path / "more", right="0000", seed=7)
     (only,) = compared(tmp_path).values()
     assert (only.difference.seeds, only.difference.value) == (3, pytest.approx(0.25))
-    assert "1 seeds were run on one side alone and are left out" in only.caveats
+    assert "seeds that were run on one side alone are left out: 7" in only.caveats
 
 
 def test_each_side_is_chosen_on_validation_and_unequal_budgets_are_told(tmp_path):
@@ -200,7 +200,7 @@ def test_each_side_is_chosen_on_validation_and_unequal_budgets_are_told(tmp_path
     (only,) = compared(tmp_path).values()
     assert only.chosen[1].runs[0].config["optimizer.lr"] == 1e-2
     assert only.tried == (1, 2)
-    assert only.caveats == ["pretrained was chosen from 1 settings, from scratch from 2: pretrained was tuned less"]
+    assert only.caveats == ["pretrained was chosen from 1 setting, from scratch from 2: pretrained was tuned less"]
 
 
 def test_the_probe_is_a_side_of_its_own(tmp_path):
@@ -319,6 +319,11 @@ def test_shares_are_corrected_for_chance(tmp_path):
     assert found is not None
     total = 2 * sum((level - 0.025) ** 2 for level in offsets.values()) + 8 * 0.05**2
     assert found.shares["lr"] == pytest.approx(1 - (8 * 0.05**2 / total) * (7 / 4))
+
+
+def test_of_many_classes_the_most_frequent_mistakes_are_told():
+    table = of_mistakes(["a", "b", "c"], [[5, 2, 0], [7, 1, 3], [0, 0, 9]])
+    assert table.rows == [["b", "a", 7], ["b", "c", 3], ["a", "b", 2]]
 
 
 def test_of_few_runs_or_equal_scores_nothing_is_told(tmp_path):

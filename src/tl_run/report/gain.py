@@ -13,7 +13,7 @@ from typing import Any
 from tl_run.report import effort, scores
 from tl_run.report.effort import Reach, Worth
 from tl_run.report.runs import Run
-from tl_run.report.settings import LABELS, Setting, Task, decides, shown
+from tl_run.report.settings import LABELS, Setting, Task, count, decides, shown
 from tl_run.report.statistics import Difference, Disagreement, mcnemar, over_seeds, over_seeds_and_examples
 
 PRETRAINED, PROBE, SCRATCH = "pretrained", "frozen probe", "from scratch"
@@ -120,8 +120,8 @@ def _compare(
     )
     if not tested:
         made.caveats.append("without a test split the scores are those that chose the models: somewhat too good")
-    if lost := len({*chosen[0].seeds} ^ {*chosen[1].seeds}):
-        made.caveats.append(f"{lost} seeds were run on one side alone and are left out")
+    if lost := sorted({*chosen[0].seeds} ^ {*chosen[1].seeds}):
+        made.caveats.append(f"seeds that were run on one side alone are left out: {', '.join(map(str, lost))}")
     return made
 
 
@@ -166,6 +166,6 @@ def _labels_words(run: Run, labels: int | None) -> str:
 def _budget(tried: tuple[int, int], first: str, second: str) -> Iterator[str]:
     if tried[0] != tried[1]:
         less = second if tried[1] < tried[0] else first
-        yield f"{first} was chosen from {tried[0]} settings, {second} from {tried[1]}: {less} was tuned less"
+        yield f"{first} was chosen from {count(tried[0], 'setting')}, {second} from {tried[1]}: {less} was tuned less"
     elif tried == (1, 1):
         yield "neither side was tuned: one setting each, and a rate that suits one need not suit the other"

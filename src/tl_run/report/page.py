@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from html import escape
 
 from tl_run import __version__
-from tl_run.report import pictures, series
+from tl_run.report import pictures, series, tables
 from tl_run.report.content import Part
 from tl_run.report.runs import Found
-from tl_run.report.settings import NOTHING
+from tl_run.report.settings import NOTHING, count
 from tl_run.report.tables import Table, cell
 
 SHOWN = 30  # rows of a table before the others are folded away
@@ -45,7 +45,7 @@ tbody tr:hover{background:var(--card)}
 .s{display:table-cell;white-space:normal;min-width:8.5rem;font-size:.85em}
 th,td{padding:.35rem .4rem;font-size:.85rem}
 }
-.pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));gap:1rem;margin:1rem 0}
+.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,26rem),1fr));gap:1rem;margin:1rem 0}
 figure{margin:0;padding:1rem;background:var(--card);border:1px solid var(--line);border-radius:.5rem}
 figcaption{font-weight:600;margin-bottom:.5rem}
 svg{display:block;width:100%;height:auto;max-width:30rem}
@@ -62,7 +62,7 @@ def page(parts: Sequence[Part], found: Found, folders: Sequence[str]) -> str:
     """The whole page."""
     runs, settings = len(found.runs), sum(len(part.task.settings) for part in parts)
     title = ", ".join(dict.fromkeys(part.task.name for part in parts))
-    counts = f"{_count(runs, 'run')} in {_count(settings, 'setting')}"
+    counts = f"{count(runs, 'run')} in {count(settings, 'setting')}"
     about = escape(" · ".join([f"tl-report {__version__}", counts, ", ".join(folders)]))
     links = "".join(f'<a href="#t{i}">{_heading(part)}</a>' for i, part in enumerate(parts))
     body = "".join(_part(part, i) for i, part in enumerate(parts))
@@ -140,6 +140,9 @@ def _detail(part: Part) -> str:
     if part.confusion and len(part.confusion[0]) <= LARGEST:
         drawn = pictures.confusion(*part.confusion)
         made += f'<div class="pictures">{_figure("Confusion, all seeds together", drawn)}</div>'
+    elif part.confusion:
+        mistakes = tables.of_mistakes(*part.confusion)
+        made += f"<p>{escape(mistakes.title)}</p>{_table(mistakes)}"
     if part.classes:
         made += _table(part.classes)
     title = "Classes of the best setting" if part.classes and part.classes.columns[0] == "class" else "Types"
@@ -178,12 +181,8 @@ def _table(table: Table, *, best: int = 0) -> str:
 def _read(found: Found) -> str:
     """What was read, and what does not count."""
     if not found.left_out:
-        return f'<h3>What was read</h3><p class="note">{_count(len(found.runs), "run")}, all finished.</p>'
+        return f'<h3>What was read</h3><p class="note">{count(len(found.runs), "run")}, all finished.</p>'
     lines = "".join(f"<li><code>{escape(name)}</code>: {escape(why)}</li>" for name, why in found.left_out)
-    words = f"{_count(len(found.runs), 'finished run')}; {len(found.left_out)} left out"
+    words = f"{count(len(found.runs), 'finished run')}; {len(found.left_out)} left out"
     opened = " open" if len(found.left_out) <= 10 else ""
     return f"<h3>What was read</h3><details{opened}><summary>{words}</summary><ul>{lines}</ul></details>"
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'s' if n != 1 else ''}"

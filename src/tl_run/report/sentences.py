@@ -5,7 +5,7 @@ from statistics import mean
 
 from tl_run.report.effort import Reach, Worth
 from tl_run.report.gain import PRETRAINED, PROBE, SCRATCH, Comparison
-from tl_run.report.settings import Task, shown
+from tl_run.report.settings import Task, count, shown
 from tl_run.report.statistics import FEWEST, FEWEST_PAIRS, Difference, told
 
 HELPED, HURT, OPEN, TOO_FEW = "helped", "hurt", "open", "too few"
@@ -25,8 +25,8 @@ def best(task: Task) -> str:
     """The setting that validation chose, and its test score."""
     found = task.best(task.settings)
     split, scores = ("test", found.test) if found.test else ("validation", found.validation)
-    seeds = _count(len(found.runs), "seed") + ("" if len(found.runs) >= FEWEST else ", too few for an interval")
-    chosen = f"Best of {_count(len(task.settings), 'setting')} by validation: {found.words}"
+    seeds = count(len(found.runs), "seed") + ("" if len(found.runs) >= FEWEST else ", too few for an interval")
+    chosen = f"Best of {count(len(task.settings), 'setting')} by validation: {found.words}"
     return f"{chosen}; {split} {task.metric} {told(scores)} ({seeds})."
 
 
@@ -82,7 +82,7 @@ def of(task: Task, comparison: Comparison) -> str:
             text += f"{size}, p = {d.p:.3f} over {d.seeds} pairs of seeds, so no difference can be claimed."
         case _:
             text += (
-                f"{size}. With {_count(d.seeds, 'pair')} of seeds nothing can be significant at 5 %: "
+                f"{size}. With {count(d.seeds, 'pair')} of seeds nothing can be significant at 5 %: "
                 f"that takes {FEWEST_PAIRS}."
             )
     if d.value > 0 and verdict(d) == HELPED:
@@ -99,7 +99,7 @@ def worth(found: Worth | None) -> str:
 
 def _interval(d: Difference) -> str:
     if d.low is None:
-        return f" (with {_count(d.seeds, 'seed')} no interval)"
+        return f" (with {count(d.seeds, 'seed')} no interval)"
     return f" (95 % interval of the difference {d.low:+.3f} to {d.high:+.3f})"
 
 
@@ -134,7 +134,3 @@ def _amounts(some: Sequence[Comparison]) -> str:
 def listed(words: Sequence[str]) -> str:
     """`a, b and c`."""
     return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'s' if n != 1 else ''}"

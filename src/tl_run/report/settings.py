@@ -168,3 +168,8 @@ def shown(value: Any) -> str:
         return f"{value:.4g}"
     text = printable(str(value))
     return "/".join(Path(text).parts[-2:]) if text.startswith("/") else text
+
+
+def count(n: int, what: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{n:,} {what}{'s' if n != 1 else ''}"

@@ -73,6 +73,8 @@ def cell(value: Any) -> str:
     return shown(value)
 
 
+MISTAKES = 10  # that are told of
+
 INTERVAL = (
     "A row is the runs that differ in their seed alone; n: seeds; ±: half of the 95 % interval of the mean over seeds "
     f"(Student's t), shown from {FEWEST} seeds on. Rows are ordered by validation, which chose the models; test was "
@@ -126,6 +128,15 @@ def of_comparisons(task: Task, comparisons: Sequence[Comparison]) -> Table:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.3g}")
+
+
+def of_mistakes(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> Table:
+    """The pairs of classes that are taken for each other most often."""
+    pairs = [(n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if i != j and n]
+    rows: list[list[Any]] = [
+        [labels[i], labels[j], n] for n, i, j in sorted(pairs, key=lambda pair: -pair[0])[:MISTAKES]
+    ]
+    return Table("Most frequent mistakes, all seeds together", ["gold", "predicted", "examples"], rows)
 
 
 def of_classes(setting: Setting) -> Table | None:
