@@ -2,11 +2,13 @@
 
 import csv
 import html.parser
+import importlib
 import io
 import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -197,6 +199,13 @@ def test_what_runs_leave_is_what_the_report_reads(tl_run, tl_report, bert, table
     result = json.loads(Path("sweep/true0/result.json").read_text())
     assert result["splits"] == {"train": 44, "validation": 4, "test": 48}
     assert result["metric"]["higher_is_better"] is True
+
+
+def test_the_command_is_installed():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    module, _, name = project["scripts"]["tl-report"].partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+    assert {"scipy", "matplotlib"} <= {re.split("[<>=]", need)[0] for need in project["dependencies"]}
 
 
 def test_it_needs_no_torch(tmp_path):
