@@ -27,7 +27,7 @@ def part(folder: Path) -> Part:
 
 
 def compared(folder: Path) -> dict[tuple[str, str, int | None], Comparison]:
-    return {(c.first, c.second, c.labels): c for c in gain.comparisons(task(folder))}
+    return {(c.first, c.second, c.labels): c for c in gain.comparisons(task(folder))[0]}
 
 
 # -- settings
@@ -166,7 +166,7 @@ def test_a_difference_is_in_favour_of_the_first_also_where_less_is_better(tmp_pa
         off = 0.25 if path.parent.name.startswith("p") else 0.75
         path.write_text("".join(f'{{"id": "{i}", "gold": {i}, "prediction": {i + off}}}\n' for i in range(4)))
     found = tasks(find([tmp_path / "more"]).runs)
-    (only,) = gain.comparisons(found[0])
+    (only,) = gain.comparisons(found[0])[0]
     assert (only.difference.value, only.difference.over_examples) == (pytest.approx(0.5), True)
 
 
@@ -190,6 +190,15 @@ def test_only_common_seeds_are_paired(tmp_path):
     (only,) = compared(tmp_path).values()
     assert (only.difference.seeds, only.difference.value) == (3, pytest.approx(0.25))
     assert "seeds that were run on one side alone are left out: 7" in only.caveats
+
+
+def test_sides_without_a_common_seed_are_not_compared_and_that_is_said(tmp_path):
+    write(tmp_path / "a", seed=0)
+    write(tmp_path / "b", seed=1, **{"model.pretrained": False})
+    found = part(tmp_path)
+    assert found.comparisons == []
+    words = "with 100 labels, pretrained and from scratch have no seed in common: they are not compared"
+    assert words in found.cautions
 
 
 def test_each_side_is_chosen_on_validation_and_unequal_budgets_are_told(tmp_path):

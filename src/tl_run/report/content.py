@@ -41,7 +41,7 @@ def parts(found: Found) -> list[Part]:
 
 
 def _part(task: Task) -> Part:
-    compared = gain.comparisons(task)
+    compared, unpaired = gain.comparisons(task)
     mattered = importance(task)
     best = task.best(task.settings)
     return Part(
@@ -50,7 +50,7 @@ def _part(task: Task) -> Part:
         headline=sentences.headline(task, compared),
         best=sentences.best(task),
         sentences=[sentences.of(task, comparison) for comparison in compared],
-        cautions=_cautions(task, compared),
+        cautions=[*_cautions(task, compared), *unpaired],
         settings=tables.of_settings(task),
         gains=tables.of_comparisons(task, compared) if compared else None,
         classes=tables.of_classes(best),

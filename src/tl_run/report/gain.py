@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any
 
+import numpy as np
+
 from tl_run.report import effort, scores
 from tl_run.report.effort import Reach, Worth
 from tl_run.report.runs import Run
@@ -43,9 +45,9 @@ class Comparison:
     caveats: list[str] = field(default_factory=list)
 
 
-def comparisons(task: Task) -> list[Comparison]:
-    """All that these settings allow, by model, pair of sides and labels."""
-    made = []
+def comparisons(task: Task) -> tuple[list[Comparison], list[str]]:
+    """All that these settings allow, by model, pair of sides and labels; and in words those that no seed allows."""
+    made, unpaired = [], []
     for sides in _contexts(task.settings).values():
         for first, second in AGAINST:
             if first == PROBE and any(PRETRAINED in own for own in sides.values()):
@@ -55,12 +57,13 @@ def comparisons(task: Task) -> list[Comparison]:
                 for own in sides.values()
                 if first in own and second in own
             ]
-            found = sorted((each for each in both if each), key=lambda each: each.labels or math.inf)
+            found = sorted((c for c in both if isinstance(c, Comparison)), key=lambda c: c.labels or math.inf)
+            unpaired += [words for words in both if isinstance(words, str)]
             curve = effort.curve(task, [own[second] for own in sides.values() if second in own])
             for each in found:
                 each.worth = effort.worth(task.sign * mean(each.scores[0]), curve)
             made += found
-    return made
+    return made, unpaired
 
 
 def _side(setting: Setting) -> str | None:
@@ -90,11 +93,13 @@ def _contexts(settings: Sequence[Setting]) -> dict[str, dict[str, dict[str, list
 
 def _compare(
     task: Task, first: str, second: str, ours: Sequence[Setting], theirs: Sequence[Setting]
-) -> Comparison | None:
+) -> Comparison | str:
     chosen = task.best(ours), task.best(theirs)
     common = sorted({*chosen[0].seeds} & {*chosen[1].seeds})
+    run = chosen[0].runs[0]
+    labels_words = _labels_words(run, chosen[0].labels)
     if not common:
-        return None
+        return f"with {labels_words}, {first} and {second} have no seed in common: they are not compared"
     pairs = [[run for run in side.runs if run.seed in common] for side in chosen]
     tested = all(run.test is not None for side in pairs for run in side)
     split = "test" if tested else "validation"
@@ -102,13 +107,12 @@ def _compare(
     assert len(found) == 2
     difference, disagreement, caveats = _difference(task, pairs, found)
     tried = (len(ours), len(theirs))
-    run = chosen[0].runs[0]
     made = Comparison(
         model=shown(run.config.get("model.path" if run.config.get("model.name") == "custom" else "model.name")),
         first=first,
         second=second,
         labels=chosen[0].labels,
-        labels_words=_labels_words(run, chosen[0].labels),
+        labels_words=labels_words,
         chosen=chosen,
         tried=tried,
         split=split,
@@ -140,7 +144,7 @@ def _difference(
     ]
     disagreement = None
     if all(each is not None for half in marks for each in half):
-        disagreement = mcnemar(*(_stack(half) for half in marks))
+        disagreement = mcnemar(*(np.stack([*half]) for half in marks))
     both = [scores.scorer(side, half, own) for side, half, own in zip(pairs, halves, found, strict=True)]
     if both[0] is None or both[1] is None:
         return plain, disagreement, [f"{task.metric} is not counted per example here: the interval is over seeds alone"]
@@ -148,12 +152,6 @@ def _difference(
     assert sides[0] is not None
     assert sides[1] is not None
     return over_seeds_and_examples(sides[0], sides[1], len(lines[0])), disagreement, []
-
-
-def _stack(arrays: Sequence[Any]) -> Any:
-    import numpy as np
-
-    return np.stack(arrays)
 
 
 def _labels_words(run: Run, labels: int | None) -> str:
