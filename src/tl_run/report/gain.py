@@ -140,11 +140,11 @@ def _difference(
     n = len(pairs[0])
     halves = (lines[:n], lines[n:])
     marks = [
-        [scores.right(*own) for own in zip(side, half, strict=True)] for side, half in zip(pairs, halves, strict=True)
+        [mark for own in zip(side, half, strict=True) if (mark := scores.right(*own)) is not None]
+        for side, half in zip(pairs, halves, strict=True)
     ]
-    disagreement = None
-    if all(each is not None for half in marks for each in half):
-        disagreement = mcnemar(*(np.stack([*half]) for half in marks))
+    told = len(marks[0]) == len(marks[1]) == n
+    disagreement = mcnemar(np.stack(marks[0]), np.stack(marks[1])) if told else None
     both = [scores.scorer(side, half, own) for side, half, own in zip(pairs, halves, found, strict=True)]
     if both[0] is None or both[1] is None:
         return plain, disagreement, [f"{task.metric} is not counted per example here: the interval is over seeds alone"]
