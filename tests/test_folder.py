@@ -233,7 +233,7 @@ def test_what_a_run_leaves(command):
     keys = "status task model freeze transfer seed metric validation test best_step steps epochs examples parameters"
     keys += " seconds examples_per_second peak_memory_mb stored_mb identity"
     assert result.keys() >= set(keys.split())
-    assert result["metric"].keys() == {"name", "value", "split"}
+    assert result["metric"].keys() == {"name", "value", "split", "higher_is_better"}
     assert result["seconds"].keys() == {"total", "load", "encode", "train", "evaluate"}
     assert result["identity"] == json.loads(Path("mine/environment.json").read_text())["identity"]
 

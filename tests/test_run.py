@@ -87,7 +87,8 @@ def test_the_result_says_all_that_was_promised(run: Path) -> None:
     result = result_of(run)
     chosen = ("status", "task", "model", "freeze", "transfer", "seed")
     assert [result[key] for key in chosen] == ["done", "classification", "custom", "none", "finetune", 3]
-    assert result["metric"] == {"name": "accuracy", "value": result["test"]["accuracy"], "split": "test"}
+    metric = {"name": "accuracy", "value": result["test"]["accuracy"], "split": "test", "higher_is_better": True}
+    assert result["metric"] == metric
     assert (
         result["validation"].keys() == result["test"].keys() == {"accuracy", "f1_macro", "f1_weighted", "mcc", "loss"}
     )

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from tl_run.sweep.summary import FEWEST, Setting, told
+from tl_run.report.statistics import FEWEST, told
+from tl_run.sweep.summary import Setting
 
 if TYPE_CHECKING:
     from tl_run.sweep.plan import Planned
@@ -58,7 +59,7 @@ class Terminal:
             table.add_column(column, overflow="fold")
         for job in jobs:
             table.add_row(job.state, Text(str(job.folder)))
-        self._wide(table)
+        whole(self.console, table)
 
     def summary(self, settings: Sequence[Setting]) -> None:
         """A row for each setting of a sweep, and of the best by validation the test."""
@@ -74,7 +75,7 @@ class Terminal:
                 cells = (told(row.validation), f"{trainable:,}", f"{seconds:.1f}")
                 table.add_row(Text(row.words), str(len(row.results)), *cells)
             self.console.print()
-            self._wide(table)
+            whole(self.console, table)
             best = rows[0]
             if best.test:
                 self.console.print(Text(f"best by validation: {best.words}; its test {best.metric} {told(best.test)}"))
@@ -83,14 +84,6 @@ class Terminal:
             self.note(
                 "± is half of the 95 % interval of the mean over runs (Student's t), where there are three or more"
             )
-
-    def _wide(self, table: Table) -> None:
-        """In a file as wide as it is: nothing is cut."""
-        if self.console.is_terminal:
-            self.console.print(table)
-            return
-        needed = Measurement.get(self.console, self.console.options.update(max_width=1000), table).maximum
-        Console(file=self.console.file, width=needed, highlight=False).print(table)
 
     def note(self, words: str) -> None:
         """Something the user should know."""
@@ -183,6 +176,15 @@ class Terminal:
             )
         above = folder if Path(folder).is_absolute() or ".." in Path(folder).parts else Path(folder).parts[0]
         self.console.print(Text(f"curves      tensorboard --logdir {shlex.quote(str(above))}"))
+
+
+def whole(console: Console, table: Table) -> None:
+    """Print a table; in a file as wide as it is: nothing is cut."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    Console(file=console.file, width=needed, highlight=False).print(table)
 
 
 def _classes(what: str, rows: Mapping[str, Mapping[str, Any]], confusion: Sequence[Sequence[int]] = ()) -> Table:

@@ -49,8 +49,13 @@ def in_words(problem: Exception) -> tuple[int, str]:
 
 def say(kind: str, words: str) -> None:
     """Print to stderr; neither secrets nor control characters from data reach the terminal."""
-    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in scrub(words))
+    shown = "\n".join(map(printable, scrub(words).split("\n")))
     print(f"{kind}: {shown}", file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """On one line, with control characters as Python writes them: what comes from data does not steer a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _log(problem: Exception) -> Path:

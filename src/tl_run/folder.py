@@ -84,21 +84,22 @@ def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
 
 def _differences(path: Path, config: dict[str, Any]) -> str:
     try:
-        before = _flat(essence(yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))))
+        before = flat(essence(yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))))
     except (OSError, yaml.YAMLError, AttributeError):
         return "its config.yaml cannot be read"
-    now = _flat(essence(config))
+    now = flat(essence(config))
     keys = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
     none = {PROCESSES: 1}  # what is left out of the essence
     words = [f"{key} was {before.get(key, none.get(key))}, now {now.get(key, none.get(key))}" for key in keys[:3]]
     return "; ".join(words) or "the content of the data or of the starting weights"
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
+    found = {}
     for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
 
 
 def claim_fresh(path: Path) -> Path:

@@ -1,15 +1,13 @@
 """What came of a sweep: a row for each setting, seeds folded, the best by validation; of that alone the test."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from tl_run.sweep.plan import DONE, Planned, parts, varied
 
 SEED = "seed"
-FEWEST = 3  # seeds of which an interval is told
 
 
 @dataclass(frozen=True)
@@ -59,18 +57,3 @@ def settings(jobs: Sequence[Planned]) -> list[Setting]:
         for words, own in found.items()
     ]
     return sorted(made, key=lambda setting: (setting.task, -setting.merit))
-
-
-def interval(scores: Sequence[float]) -> float | None:
-    """Half of the 95 % interval of the mean by Student's t; None for fewer than three scores."""
-    if len(scores) < FEWEST:
-        return None
-    from scipy.special import stdtrit  # half a second to import, and only for this
-
-    return float(stdtrit(len(scores) - 1, 0.975)) * stdev(scores) / math.sqrt(len(scores))
-
-
-def told(scores: Sequence[float]) -> str:
-    """`0.823 ± 0.012`, or without an interval where there are too few."""
-    half = interval(scores)
-    return f"{mean(scores):.4f}" + (f" ± {half:.4f}" if half is not None else "")
