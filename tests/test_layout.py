@@ -23,7 +23,6 @@ HEAVY = {
     "rouge_score",
     "sacrebleu",
     "optuna",
-    "matplotlib",
 }
 
 
