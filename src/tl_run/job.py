@@ -31,7 +31,7 @@ from tl_run.folder import (
 )
 from tl_run.prepare import Job, prepare
 from tl_run.signals import Signals
-from tl_run.sweep import ledger
+from tl_run.sweep import gpus, ledger
 from tl_run.sweep.apart import JobFailed, apart
 from tl_run.sweep.ledger import note
 
@@ -97,7 +97,8 @@ def _in_sweep(plain: dict[str, Any], overrides: list[str], sweep: Path) -> tuple
         with Signals() as signals:
             ready = prepare(plain, overrides)
             path = job_folder(sweep, ready.overrides, ready.identity)
-            return str(path), _start(ready, plain, path, False, signals, log=TERMINAL)
+            with gpus.taken(0 if ready.options.hardware.device == "cpu" else ready.options.hardware.processes):
+                return str(path), _start(ready, plain, path, False, signals, log=TERMINAL)
     except Exception as problem:
         code, words = in_words(problem)
         raise JobFailed(words, code) from problem
