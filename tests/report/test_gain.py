@@ -282,6 +282,9 @@ def test_when_the_best_of_the_other_side_is_reached(tmp_path):
     assert (only.reach.pairs, only.reach.reached) == (3, 2)
     assert only.reach.steps == (15, 40)
     assert only.reach.examples == (240, 640)
+    gains = part(tmp_path).gains
+    assert gains is not None
+    assert gains.rows[0][-3:] == ["15 : 40", "240 : 640", "1.5 : 2"]
     assert only.reach.seconds == (pytest.approx((0.5 * 2 + 1 * 2) / 2), 2)
 
 

@@ -75,7 +75,7 @@ def _cautions(task: Task, compared: Sequence[Comparison]) -> list[str]:
     tested = sum(c.difference.p is not None for c in compared)
     if tested > 1:
         found[
-            f"{tested} comparisons are tested at {LEVEL:.0%} each: "
+            f"{tested} comparisons are tested at {100 * LEVEL:g} % each: "
             f"were there no differences at all, {tested * LEVEL:.2g} of them would be claimed by chance on average"
         ] = []
     return [f"{f'With {sentences.listed(where)}: ' if where else ''}{words}" for words, where in found.items()]

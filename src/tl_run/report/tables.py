@@ -110,7 +110,7 @@ def of_comparisons(task: Task, comparisons: Sequence[Comparison]) -> Table:
         row += [f"{m.first} : {m.second}", _rounded(m.p)] if m else [None, None]
         row += [sentences.worth(c.worth), f"{c.tried[0]} : {c.tried[1]}"]
         reached = (c.reach.steps, c.reach.examples, c.reach.seconds) if c.reach else (None, None, None)
-        rows.append([*row, *(f"{pair[0]:,.3g} : {pair[1]:,.3g}" if pair else None for pair in reached)])
+        rows.append([*row, *(" : ".join(map(_brief, pair)) if pair else None for pair in reached)])
     notes = [
         "Difference: in favour of the first, with its 95 % interval by a bootstrap over seeds and test examples "
         "(over seeds alone where a caution says so). p (seeds): exact sign-flip permutation test over pairs of seeds. "
@@ -124,6 +124,10 @@ def of_comparisons(task: Task, comparisons: Sequence[Comparison]) -> Table:
         columns.insert(0, "model")
         rows = [[c.model, *row] for c, row in zip(comparisons, rows, strict=True)]
     return Table("What transfer was worth", columns, rows, notes)
+
+
+def _brief(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _rounded(value: float | None) -> float | None:
