@@ -2,7 +2,10 @@
 
 import json
 import os
+import signal
 import socket
+import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from multiprocessing import forkserver
@@ -21,12 +24,13 @@ from finished_objects import toy
 from several_processes import FROZEN, MICRO, STEPS
 from tl_run import identity
 from tl_run.distributed import ALONE, Group
-from tl_run.errors import Interrupted
+from tl_run.errors import Interrupted, MachineFault
 from tl_run.launch import launch
 from tl_run.sweep.apart import server
 
 TOLERANCE = 1e-5  # of sums of float32 in another order, relative to the largest entry
 SEVERAL = "hardware.processes=2"
+TWO = SimpleNamespace(processes=2, nodes=1, endpoint=None)
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +81,7 @@ def found(printed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     folder = tmp_path_factory.mktemp("facts")
     model = bert_folder(folder / "plain", hidden_dropout_prob=0, attention_probs_dropout_prob=0)
     overrides = [*toy(folder), "model=custom", f"model.path={model}", "task.limit=33", "training.batch_size=16"]
-    two = SimpleNamespace(processes=2, nodes=1, endpoint=None)
-    ranks = {str(shard): launch(two, "", several_processes.facts_of_ranks, overrides, shard) for shard in (False, True)}
+    ranks = {str(shard): launch(TWO, "", several_processes.facts_of_ranks, overrides, shard) for shard in (False, True)}
     return {"one": several_processes.facts(overrides), **ranks}
 
 
@@ -216,6 +219,32 @@ def test_a_start_that_is_interrupted_leaves_nothing(tl_run, monkeypatch, tmp_pat
     monkeypatch.setattr("tl_run.launch.launch", interrupted)
     assert tl_run(SEVERAL) == 75
     assert not Path("outputs").exists()
+
+
+def test_who_asks_twice_ends_all_ranks_at_once(printed, tmp_path: Path) -> None:
+    def ask() -> None:
+        while len([*tmp_path.glob("[0-9]*")]) < 2:
+            time.sleep(0.01)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.3)
+
+    threading.Thread(target=ask).start()
+    with pytest.raises(KeyboardInterrupt):
+        launch(TWO, "", several_processes.never_ends, str(tmp_path))
+    for path in tmp_path.glob("[0-9]*"):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.name), 0)
+
+
+def test_a_meeting_place_that_does_not_exist_is_told(monkeypatch) -> None:
+    def unknown(*_: Any) -> None:
+        raise socket.gaierror("Name or service not known")
+
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    options = SimpleNamespace(processes=1, nodes=2, endpoint="nowhere:29400")
+    with pytest.raises(MachineFault, match=r"hardware\.endpoint=nowhere:29400: there is no machine named 'nowhere'"):
+        launch(options, "", several_processes.never_ends, "")
 
 
 def test_another_number_of_processes_goes_on_when_told_to(run, monkeypatch) -> None:

@@ -115,7 +115,7 @@ def test_features_are_what_the_head_sees_in_the_order_of_the_split(tmp_path: Pat
         max_length=options.task.max_length,
         hardware=parts.hardware,
         required_by="",
-        compiled=False,
+        taken_by="",
     )
     reuse.enter(parts.freeze.phases[0])
     features = reuse.read(parts.encoded["train"])

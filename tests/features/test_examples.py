@@ -148,7 +148,7 @@ def reuse(model: Any, splits: dict[str, Encoded], folder: Path, mode: str, preci
         max_length=32,
         hardware=Hardware(torch.device("cpu"), precision),
         required_by="",
-        compiled=False,
+        taken_by="",
     )
     apply(model, learning.phases[0])
     found.enter(learning.phases[0])

@@ -455,7 +455,7 @@ def reuse(parts: Parts, folder: Path, mode: str = "auto", max_gb: float = 1.0) -
         max_length=32,
         hardware=parts.hardware,
         required_by="",
-        compiled=False,
+        taken_by="",
     )
 
 
