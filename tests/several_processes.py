@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from finished_objects import Parts, assemble
-from tl_run import distributed, fsdp, job, training
+from tl_run import distributed, fsdp, start, training
 from tl_run.errors import BadOption
 from tl_run.transfer.finetune import FineTune
 
@@ -71,7 +71,7 @@ def at_step(step: int, what: str, *arguments: Any) -> Any:
             os.kill(os.getpid(), signal.Signals[what])
 
     training.seed_by = seed_by
-    return job._rank(*arguments)
+    return start._rank(*arguments)
 
 
 def with_little_memory(rows: int, *arguments: Any) -> Any:
@@ -84,7 +84,7 @@ def with_little_memory(rows: int, *arguments: Any) -> Any:
         return own(self, model, batches, step, progress)
 
     FineTune.terms = terms
-    return job._rank(*arguments)
+    return start._rank(*arguments)
 
 
 def never_ends(sign: str) -> None:

@@ -180,7 +180,7 @@ def test_after_its_end_on_one_rank_the_same_command_goes_on_to_the_same_bits(
     given, (code, step, words) = (hardware, "hardware.device=cpu"), ENDS[end]
     assert run(*given, "hydra.run.dir=undisturbed")[0] == 0
     with monkeypatch.context() as patch:
-        patch.setattr("tl_run.job._rank", partial(several_processes.at_step, 5, end))
+        patch.setattr("tl_run.start._rank", partial(several_processes.at_step, 5, end))
         assert run(*given)[::2] == (code, words)
     code, out, _ = run(*given)
     assert code == 0
@@ -193,13 +193,13 @@ def test_memory_that_runs_out_on_one_rank_halves_the_micro_batch_of_all(run, mon
     """The result, dropout and all, is that of a run that began so."""
     given = (SEVERAL, "training.max_steps=2")
     assert run(*given, "training.micro_batch_size=2", "hydra.run.dir=expected")[0] == 0
-    monkeypatch.setattr("tl_run.job._rank", partial(several_processes.with_little_memory, 3))
+    monkeypatch.setattr("tl_run.start._rank", partial(several_processes.with_little_memory, 3))
     assert run(*given)[::2] == (0, "")
     assert weights() == weights("expected")
 
 
 def test_a_rank_that_fails_is_told_in_its_own_words(run, monkeypatch) -> None:
-    monkeypatch.setattr("tl_run.job._rank", partial(several_processes.at_step, 3, "refuses"))
+    monkeypatch.setattr("tl_run.start._rank", partial(several_processes.at_step, 3, "refuses"))
     assert run(SEVERAL)[::2] == (2, "error: in its own words\n")
 
 
@@ -249,7 +249,7 @@ def test_a_meeting_place_that_does_not_exist_is_told(monkeypatch) -> None:
 
 def test_another_number_of_processes_goes_on_when_told_to(run, monkeypatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("tl_run.job._rank", partial(several_processes.at_step, 5, "SIGTERM"))
+        patch.setattr("tl_run.start._rank", partial(several_processes.at_step, 5, "SIGTERM"))
         assert run(SEVERAL)[0] == 75
     code, _, err = run()
     assert code == 3

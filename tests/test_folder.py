@@ -226,7 +226,7 @@ def test_what_a_run_leaves(command):
     expected = "config.yaml overrides.yaml environment.json metrics.jsonl checkpoints model result.json .lock"
     events = {name for name in names if name.startswith("events.out.tfevents.")}
     assert len(events) == 1
-    assert names - events == {*expected.split(), "predictions-validation.jsonl"}
+    assert names - events == {*expected.split(), "predictions-validation.jsonl", "projector", "projector_config.pbtxt"}
     overrides = yaml.safe_load(Path("mine/overrides.yaml").read_text())
     assert "training.epochs=2" in overrides
     result = json.loads(Path("mine/result.json").read_text())

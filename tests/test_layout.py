@@ -65,21 +65,22 @@ def importers(module: str) -> set[str]:
     return {name.removeprefix("tl_run.") for name in MODULES if module in own(name)}
 
 
-CENTRE = {"__main__", "cli", "predict", "job", "run", "build", "outcome", "plan", "environment"}
+CENTRE = {"__main__", "cli", "predict", "job", "start", "run", "build", "outcome", "plan", "environment"}
 PARTS = sorted({name.removeprefix("tl_run.") for name in MODULES} - CENTRE - {"tl_run", "hydra_plugins.tl_run_sweeper"})
 
 
 def test_the_modules_are_found():
     assert set(MODULES) > {"tl_run", "tl_run.cli", "tl_run.task", "tl_run.data.table", "hydra_plugins.tl_run_sweeper"}
-    assert own("tl_run.job", late=False) < own("tl_run.job")
+    assert own("tl_run.start", late=False) < own("tl_run.start")
     assert "torch" in imports("tl_run.task.classes", late=True)
 
 
 def test_the_centre_of_the_star():
     assert importers("cli") == {"__main__"}
     assert importers("job") == {"cli"}
-    assert importers("prepare") == {"job", "run", "build", "environment", "sweep.plan"}
-    assert importers("run") == {"job"}
+    assert importers("start") == {"job"}
+    assert importers("prepare") == {"job", "start", "run", "build", "environment", "sweep.plan"}
+    assert importers("run") == {"start"}
     assert importers("build") == {"run", "outcome", "plan"}
     for satellite in ("outcome", "plan", "environment"):
         assert importers(satellite) == {"run"}

@@ -82,6 +82,15 @@ def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
     return RunFolder(path, result, True)
 
 
+def stored_config(folder: Path) -> dict[str, Any]:
+    """A run's own config."""
+    try:
+        stored = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as problem:
+        raise BadCheckpoint(f"{folder / CONFIG} cannot be read: {problem}") from problem
+    return {key: value for key, value in stored.items() if key not in ("resume", "plan")}
+
+
 def _differences(path: Path, config: dict[str, Any]) -> str:
     try:
         before = flat(essence(yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))))

@@ -90,13 +90,15 @@ def _kind(stored: dict[str, Any]) -> Any:
 def _predictions(options: argparse.Namespace, kind: Any, table: Table) -> list[dict[str, Any]]:
     examples = kind.read_unlabelled(table)
 
+    from tl_run.config.options import Hardware
     from tl_run.evaluation import evaluate
     from tl_run.hardware import prepare
     from tl_run.model.reading import padding
 
     model, tokenizer = tl_run.load_model(options.run / "model")
     kind.restore(model.config)
-    wanted = argparse.Namespace(device=options.device, precision="fp32", threads="auto")
+    alone = {"processes": 1, "nodes": 1, "endpoint": None, "shard": False, "elastic": False}
+    wanted = Hardware("predict", options.device, precision="fp32", compile=False, threads="auto", **alone)
     hardware = prepare(wanted, sum(p.numel() for p in model.parameters()))
     encoded = kind.encode(examples, tokenizer)
     found = evaluate(

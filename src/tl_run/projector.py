@@ -63,9 +63,8 @@ def write(folder: Path, name: str, vectors: np.ndarray, columns: Mapping[str, Se
     rows = np.unique(np.linspace(0, len(vectors) - 1, min(MOST, len(vectors))).astype(int))
     points = "\n".join("\t".join(f"{value:.4g}" for value in vectors[row]) for row in rows)
     lines = ["\t".join(columns), *("\t".join(_cell(own[row]) for own in columns.values()) for row in rows)]
-    durable.make_folder(folder / "projector")
-    durable.write_file(folder / "projector" / "vectors.tsv", (points + "\n").encode())
-    durable.write_file(folder / "projector" / "examples.tsv", ("\n".join(lines) + "\n").encode())
+    files = {"vectors.tsv": (points + "\n").encode(), "examples.tsv": ("\n".join(lines) + "\n").encode()}
+    durable.write_folder(folder / "projector", files, {"split": name})
     config = f'tensor_name: "{name}"\n  tensor_path: "projector/vectors.tsv"\n  metadata_path: "projector/examples.tsv"'
     durable.write_file(folder / "projector_config.pbtxt", f"embeddings {{\n  {config}\n}}\n".encode())
 

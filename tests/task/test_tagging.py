@@ -264,7 +264,7 @@ def given(tmp_path, bert) -> list[str]:
 def test_a_run_from_files_to_pipeline_and_predictions(given, tl_run, capsys):
     assert tl_run(*given, "training.epochs=8", "hydra.run.dir=mine") == 0
     result = json.loads(Path("mine/result.json").read_text())
-    assert result["metric"] == {"name": "f1", "value": result["test"]["f1"], "split": "test"}
+    assert result["metric"] == {"name": "f1", "value": result["test"]["f1"], "split": "test", "higher_is_better": True}
     assert result["test"]["f1"] == 1
     assert result["tables"]["per_type"]["T"] == {"precision": 1, "recall": 1, "f1": 1, "support": 9}
     shown = capsys.readouterr().out
