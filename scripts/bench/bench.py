@@ -61,6 +61,7 @@ BEST = TRAINERS[-1]
 BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
 FROZEN, BOTTOM, STORE_OFF = ("freeze=trunk",), ("freeze=bottom", "freeze.layers=4"), ("features.mode=off",)
 RATES = "optimizer.lr=1e-4,2e-4,5e-4,1e-3,2e-3,5e-3,1e-2,2e-2"
+EMBEDDED = ("-m", "tl_run", "training.epochs=1", "hardware.threads=1")
 IMPORT_TORCH = Other("python -c 'import torch'", Plain(("-c", "import torch")), 2.0)
 
 
@@ -103,6 +104,23 @@ PAIRS: dict[str, Pair] = {
             Other("8 x grouped, bf16", Peer("grouped", "bf16", ("--freeze-trunk",), times=8), 35),
         ),
         Job(epochs=10, lr=1e-3),
+    ),
+    "small-jobs": Pair(
+        "eight seeds of a small job in one multirun, everything learning (give it --limit 500)",
+        Ours(("seed=range(0,8)",), sweep=True),
+        (
+            Other("8 x dynamic, fp32", Peer("dynamic", times=8)),
+            Other("8 x grouped, bf16", Peer("grouped", "bf16", times=8)),
+            Other("8 x ours alone", Ours(times=8)),
+        ),
+    ),
+    "small-embedded": Pair(
+        "eight seeds of the embedded task in one multirun, one epoch",
+        Plain((*EMBEDDED, "-m", "seed=range(0,8)", "hydra.sweep.dir=run")),
+        (
+            Other("8 x ours alone", Plain((*EMBEDDED, "hydra.run.dir=run"), times=8)),
+            Other("8 x import of torch and Trainer", Plain(("-c", "from transformers import Trainer"), times=8)),
+        ),
     ),
     "bottom": Pair(
         "the bottom 4 layers frozen, 10 epochs",

@@ -46,14 +46,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Ours:
-    """One call of tl-run."""
+    """One call of tl-run; `times` such calls are what is compared (one is measured)."""
 
     overrides: tuple[str, ...] = ()
     sweep: bool = False
     threads: int | None = None  # instead of the setting's
     neighbour: bool = False  # beside one other busy process
     precision: str = "bf16"
-    times = 1
+    times: int = 1
 
     def command(self, job: Job, setting: Setting, folder: Path) -> list[str]:
         """What is typed."""
@@ -107,9 +107,9 @@ class Plain:
 
     words: tuple[str, ...]
     code: int = 0
+    times: int = 1
     neighbour = False
     precision = "fp32"
-    times = 1
 
     def command(self, job: Job, setting: Setting, folder: Path) -> list[str]:
         """What is typed."""

@@ -123,6 +123,15 @@ def test_failed_jobs_of_a_sweep_are_told_from_its_ledger(tmp_path):
     assert left_out(tmp_path) == {"b": "not finished", "seed=2": "failed: task.text: no column 'nix'"}
 
 
+def test_what_a_study_has_ended_is_told_from_its_ledger(tmp_path):
+    for name in ("a", "b", "c"):
+        (write(tmp_path / name, seed=ord(name)) / "result.json").unlink()
+        ledger.note(tmp_path, ledger.PRUNED, [f"x={name}"], folder=f"sweeps/s/{name}", reason="the others do better")
+    ledger.note(tmp_path, ledger.DONE, ["x=b"], folder="sweeps/s/b", value=1.0)
+    ended = "its study ended it: the others did better"
+    assert left_out(tmp_path) == {"a": ended, "b": "not finished", "c": ended}
+
+
 def test_where_a_result_does_not_say_it_the_curve_says_whether_more_is_better(tmp_path):
     for name, curve, best in (("up", (0.5, 0.7), 0.7), ("down", (0.7, 0.5), 0.5), ("flat", (0.5, 0.5), 0.5)):
         folder = write(tmp_path / name, validation=best, curve=curve, seed=len(list(tmp_path.iterdir())))

@@ -130,7 +130,7 @@ def _run_folders(folder: Path) -> Iterator[Path]:
 
 def _read(folder: Path) -> Run:
     if not (folder / RESULT).is_file():
-        raise _LeftOut("not finished")
+        raise _LeftOut("its study ended it: the others did better" if _pruned(folder) else "not finished")
     result, environment = (_json(folder / name) for name in (RESULT, ENVIRONMENT))
     try:
         config = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=LOADER)
@@ -238,6 +238,13 @@ def _typed(folder: Path) -> str:
         return " ".join(yaml.safe_load((folder / OVERRIDES).read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, UnicodeDecodeError, TypeError):
         return ""
+
+
+def _pruned(folder: Path) -> bool:
+    """Whether the last news of the job in this folder is that its study ended it."""
+    rows = [row for row in _lines(folder.parent / ledger.LEDGER) if "folder" in row]
+    states = [row.get("state") for row in rows if Path(str(row["folder"])).name == folder.name]
+    return states[-1:] == [ledger.PRUNED]
 
 
 def _failed(sweep: Path) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """What every sweeper does with jobs: compose their configs, launch those that are not done, tell what came of them."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,8 +72,11 @@ class Sweeping:
         return returns
 
     def tell(self, jobs: Sequence[Planned]) -> None:
-        """The table of settings."""
-        self.terminal.summary(settings(jobs))
+        """The table of settings, and where there is more."""
+        done = settings(jobs)
+        self.terminal.summary(done)
+        if done:
+            self.terminal.note(f"tables and pictures: tl-report {shlex.quote(str(self.folder))}")
 
     def end(self, total: int) -> None:
         """Raises: JobsFailed where any of `total` jobs did."""
