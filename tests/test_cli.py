@@ -274,3 +274,18 @@ def test_pythons_own_way_to_start_it():
     done = subprocess.run([sys.executable, "-m", "tl_run", "task=x"], env=ENVIRONMENT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert "there is no task named 'x'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("could not create a primitive"),
+    ],
+)
+def test_memory_that_runs_out_is_no_fault_of_ours(problem):
+    code, words = failures.in_words(problem)
+    assert code == 5
+    assert words.startswith("memory has run out (")
+    assert "type a smaller training.micro_batch_size" in words

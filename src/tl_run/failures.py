@@ -15,6 +15,10 @@ from tl_run.folder import LOG
 from tl_run.secrets import mask, scrub
 
 
+NO_MEMORY = ("can't allocate memory", "could not create a primitive", "std::bad_alloc")
+"""What torch says of a CPU's memory: of its own tensors, of oneDNN's, of C++'s."""
+
+
 def outcome(command: Callable[[], None]) -> int:
     """Run a command and turn whatever it raises into a message on stderr and an exit code."""
     try:
@@ -43,6 +47,11 @@ def in_words(problem: Exception) -> tuple[int, str]:
         return problem.code, str(problem)
     if words := messages.explain(problem):
         return errors.BAD_INPUT, words
+    if isinstance(problem, MemoryError) or any(words in str(problem) for words in NO_MEMORY):
+        return errors.MACHINE, (
+            f"memory has run out ({str(problem).partition(chr(10))[0] or 'MemoryError'})\n"
+            "  type a smaller training.micro_batch_size, training.eval_batch_size or task.max_length"
+        )
     words = f"a fault of tl-run itself: {type(problem).__name__}: {problem}\n  traceback: {_log(problem)}"
     return errors.OUR_FAULT, words
 

@@ -60,7 +60,7 @@ class HeadInputs:
 
 def write(folder: Path, name: str, vectors: np.ndarray, columns: Mapping[str, Sequence[str]]) -> None:
     """Files that TensorBoard finds in a run's folder: vectors (examples, width), and for each example the columns."""
-    rows = np.unique(np.linspace(0, len(vectors) - 1, min(MOST, len(vectors))).astype(int))
+    rows: list[int] = np.unique(np.linspace(0, len(vectors) - 1, min(MOST, len(vectors))).astype(int)).tolist()
     points = "\n".join("\t".join(f"{value:.4g}" for value in vectors[row]) for row in rows)
     lines = ["\t".join(columns), *("\t".join(_cell(own[row]) for own in columns.values()) for row in rows)]
     files = {"vectors.tsv": (points + "\n").encode(), "examples.tsv": ("\n".join(lines) + "\n").encode()}

@@ -81,6 +81,21 @@ def test_a_job_that_takes_too_long_is_asked_to_stop(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_job_that_is_stopped_alone_fails_alone(number: signal.Signals, tmp_path: Path) -> None:
+    sign = tmp_path / "sign"
+
+    def ask() -> None:
+        while not (sign.exists() and sign.read_text()):
+            time.sleep(0.01)
+        os.kill(int(sign.read_text()), number)
+
+    threading.Thread(target=ask).start()
+    with pytest.raises(JobFailed, match=f"its process was stopped by {number.name} at step 7") as failed:
+        apart(works_until_asked, str(sign))
+    assert failed.value.code == MACHINE
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_stops_the_sweep_stops_its_job_in_order(number: signal.Signals, tmp_path: Path) -> None:
     sign = tmp_path / "sign"
 

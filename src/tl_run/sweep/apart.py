@@ -80,6 +80,8 @@ def apart(work: Callable[..., Any], *arguments: Any, limit: float | None = None)
     what, value, *code = answer
     if what == DONE:
         return value
+    if what == STOPPED:  # it alone, not by us
+        raise JobFailed(f"its process was stopped by {value}; the same command goes on with it", MACHINE)
     raise JobFailed(value, *code)
 
 
