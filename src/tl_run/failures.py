@@ -14,7 +14,6 @@ from tl_run.config import messages
 from tl_run.folder import LOG
 from tl_run.secrets import mask, scrub
 
-
 NO_MEMORY = ("can't allocate memory", "could not create a primitive", "std::bad_alloc")
 """What torch says of a CPU's memory: of its own tensors, of oneDNN's, of C++'s."""
 
