@@ -107,7 +107,7 @@ PAIRS: dict[str, Pair] = {
     ),
     "small-jobs": Pair(
         "eight seeds of a small job in one multirun, everything learning (give it --limit 500)",
-        Ours(("seed=range(0,8)",), sweep=True),
+        Ours(("seed=0,1,2,3,4,5,6,7",), sweep=True),
         (
             Other("8 x dynamic, fp32", Peer("dynamic", times=8)),
             Other("8 x grouped, bf16", Peer("grouped", "bf16", times=8)),
@@ -116,7 +116,7 @@ PAIRS: dict[str, Pair] = {
     ),
     "small-embedded": Pair(
         "eight seeds of the embedded task in one multirun, one epoch",
-        Plain((*EMBEDDED, "-m", "seed=range(0,8)", "hydra.sweep.dir=run")),
+        Plain((*EMBEDDED, "-m", "seed=0,1,2,3,4,5,6,7", "hydra.sweep.dir=run")),
         (
             Other("8 x ours alone", Plain((*EMBEDDED, "hydra.run.dir=run"), times=8)),
             Other("8 x import of torch and Trainer", Plain(("-c", "from transformers import Trainer"), times=8)),
