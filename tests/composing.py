@@ -15,6 +15,7 @@ NEEDS |= {"task=similarity": ("task.train=x.csv",)}
 NEEDS |= {"task=regression": ("task.train=x.csv",), "task=relation": ("task.train=x.csv",)}
 NEEDS |= {"task=generation": ("task.train=x.jsonl",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
+NEEDS |= {f"transfer={name}": ("task.domain.train=x.csv",) for name in ("mmd", "coral", "dann", "cdan")}
 """What a choice cannot do without."""
 
 

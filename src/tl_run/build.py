@@ -11,7 +11,7 @@ from tl_run.config.options import SOLVED, Model, Run
 from tl_run.data.encoded import Encoded
 from tl_run.distributed import ALONE, Group
 from tl_run.errors import BadOption
-from tl_run.model import attention, compact, dropout, pretrained, reading
+from tl_run.model import attention, compact, dropout, heads, pretrained, reading
 from tl_run.model.anatomy import Anatomy, anatomy
 from tl_run.model.design import Design
 from tl_run.prepare import Job
@@ -71,7 +71,12 @@ def build(job: Job, group: Group = ALONE) -> Built:
         processor=task.processor,
         design=_design(options.model, task),
     )
-    model, new = found.model, found.new if options.model.pretrained else ()
+    model = found.model
+    torch.manual_seed(options.seed)
+    last = heads.last_layer(model)
+    modules = transfer.kind(options.transfer).modules(options.transfer, task=task, last=last)
+    own = transfer.put_in(model, modules)
+    new = {*(found.new if options.model.pretrained else ()), *own}
     machine = hardware.prepare(options.hardware, sum(p.numel() for p in model.parameters()), group)
     parts = anatomy(model, new)
     fixed = options.model.statistics == "fixed"
@@ -89,7 +94,8 @@ def build(job: Job, group: Group = ALONE) -> Built:
         dropout.use(model)
     loaded = time.perf_counter()
 
-    splits = {"train": job.splits.train, "validation": job.splits.validation, "test": job.splits.test}
+    splits = {"train": job.splits.train, "validation": job.splits.validation, "domain": job.splits.domain}
+    splits |= {"test": job.splits.test}
     encoded = {name: task.encode(rows, found.tokenizer) for name, rows in splits.items() if rows is not None}
     seconds = {"load": loaded - began, "encode": time.perf_counter() - loaded}
 
@@ -108,10 +114,12 @@ def build(job: Job, group: Group = ALONE) -> Built:
         required_by=_required_by(options),
         taken_by=_taken_by(options.hardware),
     )
-    method = transfer.load(
+    method = transfer.kind(options.transfer)(
         options.transfer,
         task=task,
-        train=encoded["train"],
+        data=encoded,
+        last=last,
+        modules=modules,
         batch_size=options.training.batch_size,
         seed=options.seed,
         pad=found.pad,

@@ -33,7 +33,8 @@ def describe(built: Built, state: State, split: str, final: Evaluation, audit: d
             "split": split,
             "higher_is_better": job.task.higher_is_better,
         },
-        "splits": {name: len(getattr(job.splits, name) or ()) for name in ("train", "validation", "test")},
+        "splits": {name: len(getattr(job.splits, name) or ()) for name in ("train", "validation", "test")}
+        | ({"domain": len(job.splits.domain)} if job.splits.domain else {}),
         "validation": state.best_scores,
         "test": final.scores if split == "test" else None,
         "tables": {"split": split, **final.tables},

@@ -1,5 +1,6 @@
 """The plan in words before anything is trained, and the hyperparameters that TensorBoard compares."""
 
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def rows(built: Built, folder: Path) -> list[tuple[str, str]]:
         *_start(built.found.start, every=options.plan),
         *_learns(model, built.learning, options.freeze.name, built.budget.steps, built.per_epoch),
         *([("adapter", built.adapted.words)] if built.adapted else []),
+        *([("transfer", built.method.words)] if built.method.words else []),
         ("reused", built.reuse.words()),
         *steps,
         ("hardware", built.hardware.words),
@@ -137,6 +139,7 @@ def hyperparameters(options: Run) -> dict[str, Any]:
         "adapter": options.adapter.name,
         **{f"adapter.{k}": v for k, v in vars(options.adapter).items() if k not in ("name", "lr_factor")},
         "transfer": options.transfer.name,
+        **{f"transfer.{k}": _plain(v) for k, v in vars(options.transfer).items() if k != "name"},
         "optimizer": options.optimizer.name,
         **{
             f"optimizer.{key}": getattr(options.optimizer, key)
@@ -156,4 +159,6 @@ def _plain(value: Any) -> Any:
     """TensorBoard takes numbers and text: phases become `until 1, learns head; learns all`."""
     if not isinstance(value, list):
         return value
+    if not any(is_dataclass(each) for each in value):
+        return ", ".join(map(str, value))
     return "; ".join(", ".join(f"{k} {v}" for k, v in vars(each).items() if v is not None) for each in value)

@@ -1,7 +1,7 @@
 """Everything about a run that can fail without torch: options, where model and data lie, what the data holds."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,13 @@ from tl_run import embedded, hub, identity, task
 from tl_run.config import check
 from tl_run.config.options import Run, Scratch
 from tl_run.data import sources, splits
+from tl_run.data.table import Table
 from tl_run.errors import BadOption
 from tl_run.model.scratch import folder as scratch
 from tl_run.task.kind import Kind
 
-PATHS = {"task": {"train", "validation", "test", "dataset"}, "model": {"path"}}  # options that may name files
+GROUPS = ("task", "model", "transfer")
+PATHS = {"train", "validation", "test", "dataset", "path"}  # their options that may name files or folders
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     model_folder, dataset_folder, commits = find(options, kind)
     tables = sources.read(options.task, dataset_folder, kind.open)
     examples = kind.read(tables)
+    new, notes = _domain(options, kind)
     made = splits.make(
         examples,
         kind.stratum,
@@ -58,6 +61,10 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         assert kind.row_length is not None  # there is no head for pictures
         model_folder = scratch.made(options.model, kind.corpus(made.train), kind.row_length, kind.auto_class)
     assert model_folder is not None
+    if new:
+        made = replace(made, domain=kind.read_unlabelled(new))
+        tables["domain"], examples["domain"] = new, made.domain
+    made = replace(made, notes=[*made.notes, *notes])
     contents = {split: kind.content(rows, examples[split]) for split, rows in tables.items()}
     data, weights = identity.of_tables(contents), identity.of_model(model_folder)
     return Job(
@@ -75,6 +82,17 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     )
 
 
+def _domain(options: Run, kind: Kind) -> tuple[Table | None, list[str]]:
+    """The unlabelled examples of another domain where the method learns from them; and what the plan shall say."""
+    domain, notes = options.task.domain, []
+    if domain.test:
+        notes.append("test: of the new domain (task.domain.test); validation is of the old one, and chooses the model")
+    if domain.train and not options.transfer.takes_domain:
+        notes.append(f"task.domain.train is not read by transfer={options.transfer.name}: the old domain alone")
+    used = domain.train and options.transfer.takes_domain
+    return (kind.open(embedded.locate(domain.train)) if used and domain.train else None), notes
+
+
 def stored(config: dict[str, Any]) -> dict[str, Any]:
     """The config as a run folder keeps it: paths that exist here are absolute, so that it resumes from anywhere."""
 
@@ -82,12 +100,13 @@ def stored(config: dict[str, Any]) -> dict[str, Any]:
         there = isinstance(value, str) and not value.startswith(embedded.PREFIX) and embedded.locate(value).exists()
         return str(embedded.locate(value).absolute()) if there else value
 
-    return {
-        group: {key: absolute(value) if key in paths else value for key, value in config[group].items()}
-        if (paths := PATHS.get(group))
-        else config[group]
-        for group in config
-    }
+    def within(options: dict[str, Any]) -> dict[str, Any]:
+        return {
+            key: within(value) if isinstance(value, dict) else absolute(value) if key in PATHS else value
+            for key, value in options.items()
+        }
+
+    return config | {group: within(config[group]) for group in GROUPS if group in config}
 
 
 def find(options: Run, kind: Kind) -> tuple[Path | None, Path | None, dict[str, str | None]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tl_run import audit, checkpoint, durable, freeze, fsdp, optimizer, outcome, projector
+from tl_run import audit, checkpoint, durable, freeze, fsdp, optimizer, outcome, projector, transfer
 from tl_run.build import Built, build
 from tl_run.console import Terminal
 from tl_run.distributed import ALONE, Group
@@ -176,6 +176,7 @@ class Session:
             final = self._score(split)
         evaluate_seconds = state.evaluate_seconds + time.perf_counter() - began
         compact.expand(self.model)
+        transfer.take_out(self.model)
         proof = audit.report(self.frozen, self.model, len(built.learning.ever), first_moved, built.anatomy.blocks)
         result = outcome.describe(built, state, split, final, proof)
         result |= {
@@ -232,6 +233,9 @@ class Session:
         )
 
     def _score(self, split: str) -> Evaluation:
+        return self.built.method.evaluate(self.model, split, self._score_as_it_is)
+
+    def _score_as_it_is(self, split: str) -> Evaluation:
         return evaluate(
             self.model,
             self.job.task,

@@ -127,15 +127,16 @@ def train(
             enter(now)
         batches = {name: stream.batch(state.step) for name, stream in streams.items()}
         rates = set_rates(optimizer, schedule(state.step) * now.lr_factor)
+        method.prepare(model, state.step)
         gradient = _gradient(model, method, batches, optimizer, scaler, budget, seed, state, group)
         means = {name: mean.item() for name, mean in gradient.items()}
-        loss = sum(means.values())
+        loss = means.pop("loss")
         scaler.unscale_(optimizer)
         norm = whole(nn.utils.clip_grad_norm_(learning, budget.clip or math.inf)).item()
         if not math.isfinite(loss) or not (math.isfinite(norm) or _may_overflow(scaler)):
             optimizer.zero_grad(set_to_none=True)
             what = "loss" if not math.isfinite(loss) else "gradient"
-            ids = [getattr(method, name).ids[i] for name, indices in batches.items() for i in indices]
+            ids = [method.data[name].ids[i] for name, indices in batches.items() for i in indices]
             raise NonFinite.at(f"the {what} is not a finite number at step {state.step + 1}", ids)
         scaler.step(optimizer)
         scaler.update()
@@ -155,6 +156,7 @@ def train(
             "gradient_norm": norm,
             **{f"lr/{name}": rate for name, rate in rates.items()},
             **({f"term/{name}": mean for name, mean in means.items()} if len(means) > 1 else {}),
+            **method.scalars(state.step - 1, (state.step - 1) / budget.steps),
             "examples_per_second": (state.examples - examples_before) / elapsed,
         }
         if hardware.device.type == "cuda":

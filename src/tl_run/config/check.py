@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tl_run.config.check_transfer import check_transfer
 from tl_run.config.options import (
     SOLVED,
     Classification,
@@ -92,6 +93,7 @@ def check(config: dict[str, Any]) -> Run:
         _check_language_model(task)
     if isinstance(task, Similarity):
         _check_similarity(task, run.model)
+    check_transfer(run)
     if isinstance(run.freeze, FreezePattern):
         _check_pattern("freeze.pattern", run.freeze.pattern)
     if isinstance(run.freeze, FreezeSchedule):

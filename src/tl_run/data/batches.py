@@ -12,10 +12,17 @@ WINDOW = 50  # batches that are sorted by length together: little padding, and o
 
 
 class Stream:
-    """Batches of indices into a split, shuffled anew each epoch, bucketed by length."""
+    """Batches of indices into a split, shuffled anew each epoch, bucketed by length.
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int) -> None:
+    `salt` tells streams apart that are shuffled by one seed. Without buckets a batch is a sample of the split, which
+    losses need that compare batches: bucketed ones would differ in length, if in nothing else.
+    """
+
+    def __init__(
+        self, lengths: np.ndarray, batch_size: int, seed: int, *, salt: tuple[int, ...] = (), bucketed: bool = True
+    ) -> None:
         self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        self.salt, self.window = salt, WINDOW if bucketed else 1
         self.steps_per_epoch = -(-len(lengths) // batch_size)
         self._order = lru_cache(maxsize=1)(self.order)
 
@@ -26,10 +33,10 @@ class Stream:
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """All batches of an epoch: each example once, `batch_size` a batch, one batch possibly shorter."""
-        generator = np.random.default_rng([self.seed, epoch])
+        generator = np.random.default_rng([self.seed, epoch, *self.salt])
         shuffled = generator.permutation(len(self.lengths))
         batches: list[np.ndarray] = []
-        span = WINDOW * self.batch_size
+        span = self.window * self.batch_size
         for start in range(0, len(shuffled), span):
             window = shuffled[start : start + span]
             window = window[np.argsort(self.lengths[window], kind="stable")]

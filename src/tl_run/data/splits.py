@@ -18,6 +18,8 @@ class Splits:
     validation: list[Any]
     test: list[Any] | None
     notes: list[str]
+    domain: list[Any] | None = None
+    """Of another domain, without labels."""
 
 
 def make(

@@ -124,6 +124,14 @@ class Weighted(nn.Module):
         return self.scale * torch.einsum("l,lbh->bh", self.weights.softmax(0), torch.stack([*states]))
 
 
+def last_layer(model: Any) -> nn.Linear | None:
+    """The linear layer that gives the logits, where the head ends in one."""
+    base = {id(module) for module in model.base_model.modules()}
+    outputs = model.config.num_labels
+    found = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == outputs and id(m) not in base]
+    return found[-1] if found else None
+
+
 def draw(head: nn.Module, spread: float) -> None:
     """New weights as stock heads get them: linear layers from a normal distribution, biases 0."""
     for module in head.modules():

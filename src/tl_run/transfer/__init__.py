@@ -1,12 +1,37 @@
 """How knowledge moves from the pretrained model to the task: one method per file."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-METHODS = {"finetune": "tl_run.transfer.finetune:FineTune"}
+WITHIN = "transfer"
+"""Under this name a method's own modules lie in the model while it trains."""
+
+METHODS = {
+    "finetune": "tl_run.transfer.finetune:FineTune",
+    "mmd": "tl_run.transfer.mmd:Mmd",
+    "coral": "tl_run.transfer.coral:Coral",
+    "dann": "tl_run.transfer.dann:Dann",
+    "cdan": "tl_run.transfer.cdan:Cdan",
+}
 
 
-def load(options: Any, **parts: Any) -> Any:
-    """The method for its checked options."""
+def kind(options: Any) -> Any:
+    """The class of the method for its checked options."""
     module, name = METHODS[options.name].split(":")
-    return getattr(import_module(module), name)(options, **parts)
+    return getattr(import_module(module), name)
+
+
+def put_in(model: Any, modules: Mapping[str, Any]) -> frozenset[str]:
+    """Let a method's own modules learn with the model; returns the names of their parameters there."""
+    if modules:
+        from torch import nn
+
+        setattr(model, WITHIN, nn.ModuleDict(modules))
+    return frozenset(name for name, _ in model.named_parameters() if name.startswith(f"{WITHIN}."))
+
+
+def take_out(model: Any) -> None:
+    """The model without what a method has put in, as it is saved."""
+    if hasattr(model, WITHIN):
+        delattr(model, WITHIN)

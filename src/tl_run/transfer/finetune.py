@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,16 +21,25 @@ class FineTune(Method):
         options: Any,
         *,
         task: Any,
-        train: Encoded,
+        data: Mapping[str, Encoded],
         batch_size: int,
         seed: int,
         pad: Mapping[str, int],
         hardware: Any,
+        last: nn.Linear | None = None,
+        modules: Mapping[str, Any] | None = None,
         forward: Callable[..., Any] = whole,
     ) -> None:
-        self.task, self.train, self.pad, self.hardware, self.forward = task, train, pad, hardware, forward
-        self.divisible = task.options.divisible
-        self.seed, self.stream = seed, Stream(train.lengths, batch_size, seed)
+        """`last`: the layer that gives the logits, where there is one; `modules`: what `Method.modules` has made."""
+        self.options, self.task, self.data, self.pad, self.hardware = options, task, data, pad, hardware
+        self.last, self.own, self.forward = last, modules or {}, forward
+        self.divisible = options.divisible and task.options.divisible
+        self.seed, self.batch_size = seed, batch_size
+        self.stream = self.stream_of("train")
+
+    def stream_of(self, name: str) -> Stream:
+        """Batches of a split in the method's own order."""
+        return Stream(self.data[name].lengths, self.batch_size, self.seed)
 
     def streams(self) -> dict[str, Stream]:
         """The training examples."""
@@ -37,15 +47,21 @@ class FineTune(Method):
 
     def weights(self, batches: Batches) -> dict[str, float]:
         """Labelled items in the batch."""
-        return {"loss": self.task.weight(self.train, batches["train"])}
+        return {"task": self.task.weight(self.data["train"], batches["train"])}
 
     def terms(
         self, model: nn.Module, batches: Batches, step: int, progress: float
     ) -> dict[str, tuple[float, torch.Tensor]]:
         """The task's loss, summed."""
-        epoch = step // self.stream.steps_per_epoch
-        batch = self.task.collate_training(self.train, batches["train"], self.pad, self.seed, epoch)
+        outputs, batch = self.outputs(model, "train", batches["train"], step)
+        return {"task": (1.0, self.task.loss(outputs, batch))}
+
+    def outputs(
+        self, model: nn.Module, stream: str, indices: np.ndarray, step: int
+    ) -> tuple[Any, dict[str, torch.Tensor]]:
+        """What the model says of these examples of a stream, and the batch as it was collated, on the device."""
+        epoch = step // self.streams()[stream].steps_per_epoch
+        batch = self.task.collate_training(self.data[stream], indices, self.pad, self.seed, epoch)
         batch = {name: tensor.to(self.hardware.device, non_blocking=True) for name, tensor in batch.items()}
         with self.hardware.autocast():
-            outputs = self.forward(model, self.train, batches["train"], batch)
-        return {"loss": (1.0, self.task.loss(outputs, batch))}
+            return self.forward(model, self.data[stream], indices, batch), batch

@@ -1,13 +1,17 @@
 """What every method of transfer is to the loop: streams of batches, terms of a loss with their weights, a gradient."""
 
 from collections.abc import Callable, Mapping
+from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from tl_run.data.batches import Stream
+from tl_run.data.encoded import Encoded
 from tl_run.distributed import ALONE, Group
+from tl_run.evaluation import Evaluation
 
 Batches = Mapping[str, np.ndarray]  # for each stream the indices of its examples
 
@@ -17,14 +21,34 @@ class Method:
 
     The loss is the sum over terms of factor * sum / weight, where the weight of a term is counted over the whole batch
     before the first backward pass: so any cut into micro-batches gives the same gradient up to the order of float sums.
+    What it remembers from step to step lies in parameters and buffers of its modules, which checkpoints hold.
     """
 
     divisible = True
     """False where a loss is no sum over examples: its batches are cut only as the user says."""
+    data: Mapping[str, Encoded]
+    """What each stream's indices point into."""
+    words = ""
+    """For the plan: what it does, where that is more than fine-tuning."""
+
+    @classmethod
+    def modules(cls, options: Any, *, task: Any, last: nn.Linear | None) -> dict[str, nn.Module]:
+        """Modules of its own that learn beside the model and are not saved with it.
+
+        `last` is the layer that gives the logits, where there is one. Raises: BadOption when the method needs it.
+        """
+        return {}
 
     def streams(self) -> dict[str, Stream]:
         """The streams of a step; the first one counts epochs."""
         raise NotImplementedError
+
+    def prepare(self, model: nn.Module, step: int) -> None:
+        """Called before each step's gradient: what is computed anew from time to time, such as pseudo-labels."""
+
+    def scalars(self, step: int, progress: float) -> dict[str, float]:
+        """What to show of the method itself beside the terms of its loss."""
+        return {}
 
     def weights(self, batches: Batches) -> dict[str, float]:
         """How many items each term sums over, or the sum of their weights."""
@@ -33,7 +57,10 @@ class Method:
     def terms(
         self, model: nn.Module, batches: Batches, step: int, progress: float
     ) -> dict[str, tuple[float, torch.Tensor]]:
-        """For each term its factor at this step and progress (0 to 1) and its sum over the items of `batches`."""
+        """For each term its factor at this step and progress (0 to 1) and its sum over the items of `batches`.
+
+        A micro-batch need not have examples of every stream, and gives the terms of those that it has.
+        """
         raise NotImplementedError
 
     def gradient(
@@ -47,18 +74,24 @@ class Method:
         backward: Callable[[torch.Tensor], None],
         group: Group = ALONE,
     ) -> dict[str, torch.Tensor]:
-        """Add the gradient of the batch to `.grad`, a micro-batch at a time; returns the mean of each term.
+        """Add the gradient of the batch to `.grad`, a micro-batch at a time; returns the `loss` and each term's mean.
 
         Of several processes each adds that of its own part, and returns its share of the means.
         """
         weights = {term: max(1, count) for term, count in self.weights(batches).items()}  # nothing labelled: 0 / 1
-        (name, indices), *others = batches.items()
-        assert not others, "a method with several streams cuts them in its own gradient()"
-        means: dict[str, torch.Tensor] = {}
-        for part, counts in group.parts(indices, micro_batch_size):
-            terms = self.terms(model, {name: part}, step, progress)
+        cut = {name: group.parts(indices, micro_batch_size) for name, indices in batches.items()}
+        means = {term: torch.zeros(()) for term in ("loss", *weights)}
+        for parts in zip_longest(*cut.values()):
+            there = {name: part for name, part in zip(cut, parts, strict=True) if part is not None}
+            counts = all(counted for _, counted in there.values())
+            terms = self.terms(model, {name: indices for name, (indices, _) in there.items()}, step, progress)
             loss = torch.stack([factor * total / weights[term] for term, (factor, total) in terms.items()]).sum()
             backward(loss if counts else loss * 0)
             for term, (_, total) in terms.items() if counts else ():
-                means[term] = means.get(term, torch.zeros_like(total)) + total.detach() / weights[term]
-        return {term: means.get(term, torch.zeros(())) for term in weights}
+                means[term] = means[term] + (total.detach() / weights[term]).cpu()
+            means["loss"] = means["loss"] + loss.detach().cpu() if counts else means["loss"]
+        return means
+
+    def evaluate(self, model: nn.Module, split: str, score: Callable[[str], Evaluation]) -> Evaluation:
+        """The scores of a split; `score` gives those of the model as it is."""
+        return score(split)

@@ -29,7 +29,6 @@ from tl_run.config.options.optimizer import Schedule as Schedule
 from tl_run.config.options.optimizer import Sgd as Sgd
 from tl_run.config.options.run import EarlyStopping as EarlyStopping
 from tl_run.config.options.run import Features as Features
-from tl_run.config.options.run import FineTune as FineTune
 from tl_run.config.options.run import Hardware as Hardware
 from tl_run.config.options.run import Run as Run
 from tl_run.config.options.run import Sweep as Sweep
@@ -47,3 +46,10 @@ from tl_run.config.options.task import SplitNames as SplitNames
 from tl_run.config.options.task import Srl as Srl
 from tl_run.config.options.task import Tagging as Tagging
 from tl_run.config.options.task import Task as Task
+from tl_run.config.options.transfer import Adaptation as Adaptation
+from tl_run.config.options.transfer import Cdan as Cdan
+from tl_run.config.options.transfer import Coral as Coral
+from tl_run.config.options.transfer import Dann as Dann
+from tl_run.config.options.transfer import FineTune as FineTune
+from tl_run.config.options.transfer import Mmd as Mmd
+from tl_run.config.options.transfer import Transfer as Transfer

@@ -9,13 +9,7 @@ from tl_run.config.options.model import Model
 from tl_run.config.options.optimizer import Optimizer
 from tl_run.config.options.ranges import Count, NotNegative, Positive, Whole
 from tl_run.config.options.task import Task
-
-
-@dataclass(frozen=True)
-class FineTune:
-    """Training goes on from the pretrained weights on the task's labels."""
-
-    name: Literal["finetune"]
+from tl_run.config.options.transfer import Transfer
 
 
 @dataclass(frozen=True)
@@ -121,7 +115,7 @@ class Run:
     model: Model
     freeze: Freeze
     adapter: Adapter
-    transfer: FineTune
+    transfer: Transfer
     optimizer: Optimizer
     hardware: Hardware
     training: Training

@@ -23,6 +23,16 @@ class SplitNames:
 
 
 @dataclass(frozen=True)
+class Domain:
+    """Another domain of the same task, where the model is to work."""
+
+    train: str | None
+    """File with its examples, whose labels are not read: methods that adapt learn from them."""
+    test: str | None
+    """File with labelled examples of it, which is scored at the end in place of task.test."""
+
+
+@dataclass(frozen=True)
 class AnyTask:
     """What every kind of task has."""
 
@@ -48,6 +58,7 @@ class AnyTask:
     revision: str | None
     """Branch, tag or commit of the dataset."""
     splits: SplitNames
+    domain: Domain
     id: str | None
     """Column that names the examples; without it they are numbered from 0."""
     max_length: Annotated[int, Range(at_least=4)]
