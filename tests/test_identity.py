@@ -14,6 +14,8 @@ PLACES = {
     "task.validation",
     "task.test",
     "task.dataset",
+    "task.domain.train",
+    "task.domain.test",
     "task.revision",
     "task.epochs",
     "model.name",
