@@ -37,6 +37,7 @@ VARIANTS = {
     ],
     "gradual": ["freeze=gradual", "freeze.head_first=0.5", "freeze.every_steps=3", "training.checkpoint_every=2"],
     "gradual, sgd": ["freeze=gradual", "freeze.every_steps=2", "optimizer=sgd", "training.checkpoint_every=3"],
+    "dann": ["transfer=dann", "task.domain.train={data}/test.csv", "training.checkpoint_every=2"],
     "sgd": ["optimizer=sgd", "optimizer.lr=0.5", "training.keep_checkpoints=1", "training.checkpoint_every=2"],
 }
 
@@ -57,6 +58,7 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[st
     common += ["training.batch_size=8", "training.log_every=1", "hydra.run.dir=run"]
 
     def arguments(*more: str) -> list[str]:
+        more = tuple(each.replace("{data}", str(data)) for each in more)
         names = {override.split("=")[0] for override in more}
         return [*(each for each in common if each.split("=")[0] not in names), *more]
 
