@@ -16,6 +16,7 @@ NEEDS |= {"task=regression": ("task.train=x.csv",), "task=relation": ("task.trai
 NEEDS |= {"task=generation": ("task.train=x.jsonl",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 NEEDS |= {f"transfer={name}": ("task.domain.train=x.csv",) for name in ("mmd", "coral", "dann", "cdan")}
+NEEDS |= {"transfer=features": ("transfer.select=anova", "model.head=logistic", "freeze=trunk")}
 """What a choice cannot do without."""
 
 

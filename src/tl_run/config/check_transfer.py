@@ -1,6 +1,6 @@
 """What a method of transfer needs, and what it cannot be combined with."""
 
-from tl_run.config.options import SOLVED, Adaptation, Cdan, Images, Regression, Run
+from tl_run.config.options import SOLVED, Adaptation, Cdan, FrozenFeatures, Images, Regression, Run
 from tl_run.errors import BadOption
 
 
@@ -9,6 +9,9 @@ def check_transfer(run: Run) -> None:
     hardware, method = run.hardware, run.transfer
     transfer = f"transfer={method.name}"
     if method.name == "finetune":
+        return
+    if isinstance(method, FrozenFeatures):
+        _check_features(run, method)
         return
     if run.model.head in SOLVED:
         raise BadOption(f"model.head={run.model.head} is solved, not trained in steps: type transfer=finetune")
@@ -29,6 +32,26 @@ def check_transfer(run: Run) -> None:
         )
     if isinstance(method, Adaptation):
         _check_adaptation(run, method)
+
+
+def _check_features(run: Run, method: FrozenFeatures) -> None:
+    """A head that is solved, and no option that does nothing."""
+    if run.model.head not in SOLVED:
+        raise BadOption(
+            "transfer=features prepares what a head is solved on: type model.head=logistic freeze=trunk, or "
+            "model.head=svm"
+        )
+    domain = run.task.domain
+    if method.align != "none" and not (domain.train and domain.test):
+        raise BadOption(
+            f"transfer.align={method.align} needs both task.domain.train=<file of the new domain> and "
+            "task.domain.test=<file with labels>, which is scored by the aligned head"
+        )
+    if (method.select, method.autoencoder, method.tfidf, method.align) == ("none", None, False, "none"):
+        raise BadOption(
+            "transfer=features does nothing yet: type transfer.select=anova, transfer.autoencoder=32, "
+            "transfer.tfidf=true or transfer.align=coral, or transfer=finetune"
+        )
 
 
 def _check_adaptation(run: Run, method: Adaptation) -> None:

@@ -51,5 +51,6 @@ from tl_run.config.options.transfer import Cdan as Cdan
 from tl_run.config.options.transfer import Coral as Coral
 from tl_run.config.options.transfer import Dann as Dann
 from tl_run.config.options.transfer import FineTune as FineTune
+from tl_run.config.options.transfer import FrozenFeatures as FrozenFeatures
 from tl_run.config.options.transfer import Mmd as Mmd
 from tl_run.config.options.transfer import Transfer as Transfer
