@@ -26,6 +26,10 @@ VARIANTS = {
     "lora": ["adapter=lora", "adapter.dropout=0.2", "freeze=bottom", "freeze.layers=1", "training.checkpoint_every=2"],
     "layer": ["model.head=layer", "model.head_layer=1", "model.pooling=attention", "training.checkpoint_every=1"],
     "solved": ["model.head=svm", "freeze=trunk", "training.checkpoint_every=2"],
+    "features": [
+        *("model.head=logistic", "freeze=trunk", "transfer=features", "transfer.autoencoder=4", "transfer.tfidf=true"),
+        "training.checkpoint_every=2",
+    ],
     "early stopping": ["training.early_stopping.patience=1", "training.early_stopping.min_delta=0.5"],
     "evaluated beside checkpoints": ["training.eval_every=3", "training.checkpoint_every=2", "training.log_every=4"],
     "phases": [
