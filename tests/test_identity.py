@@ -20,6 +20,7 @@ PLACES = {
     "task.epochs",
     "model.name",
     "model.path",
+    "model.vision",
     "model.revision",
     "model.lr",
     "freeze.lr_factor",

@@ -1,4 +1,5 @@
-"""Draws the embedded pictures (`task=images-demo`), and pretrains the tiny model for pictures on other patterns.
+"""Draws the embedded pictures (`task=images-demo`, `task=image-text-demo`), and pretrains the tiny model for pictures
+on other patterns.
 
     python scripts/pictures/draw.py src/tl_run/embedded
 
@@ -95,6 +96,11 @@ def halves(g: np.random.Generator) -> np.ndarray:
 
 
 TARGET = {"checks": checks, "discs": discs, "stripes": stripes}
+CAPTIONS = {
+    "checks": ("a board of checks", "squares of two colours side by side", "a picture of checks", "checks like a game"),
+    "discs": ("three round discs", "a few discs on plain ground", "a picture of discs", "round spots of one size"),
+    "stripes": ("stripes that run side by side", "a picture of stripes", "long lines of two colours", "even stripes"),
+}
 SOURCE = (rings, squares, crosses, waves, lattice, dots, halves)  # none of the target's
 
 
@@ -117,6 +123,18 @@ def write_pictures(folder: Path) -> None:
             for number in range(count):
                 image = Image.fromarray(draw(shape, generator)).quantize(COLOURS, dither=Image.Dither.NONE)
                 image.save(folder / split / name / f"{number:02}.png", optimize=True)
+
+
+def write_captions(folder: Path) -> None:
+    """A table for each split: picture, caption, class (`task=image-text-demo`)."""
+    generator = np.random.default_rng(2)
+    for split, count in SIZES.items():
+        lines = ["image,text,label"]
+        for name in TARGET:
+            for number in range(count):
+                caption = CAPTIONS[name][generator.integers(len(CAPTIONS[name]))]
+                lines.append(f"{split}/{name}/{number:02}.png,{caption},{name}")
+        (folder / f"{split}.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def pretrain(folder: Path, steps: int = STEPS) -> list[float]:
@@ -159,6 +177,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     write_pictures(folder / "patterns")
+    write_captions(folder / "patterns")
     losses = pretrain(folder / "tiny-images")
     print(f"loss {np.mean(losses[:20]):.3f} in the first 20 steps, {np.mean(losses[-20:]):.3f} in the last")
 

@@ -11,7 +11,7 @@ from tl_run.config.options import SOLVED, Run
 from tl_run.data.encoded import Encoded
 from tl_run.distributed import ALONE, Group
 from tl_run.errors import BadOption
-from tl_run.model import attention, compact, dropout, heads, pretrained, reading
+from tl_run.model import attention, compact, dropout, heads, pretrained, reading, two_towers
 from tl_run.model.anatomy import Anatomy, anatomy
 from tl_run.model.design import Design
 from tl_run.prepare import Job
@@ -59,14 +59,18 @@ def build(job: Job, group: Group = ALONE) -> Built:
     torch.manual_seed(options.seed)
     began = time.perf_counter()
     task.meet(reading.read_config(job.model_folder))
-    found = pretrained.load(
+    common: dict[str, Any] = {
+        "pretrained": options.model.pretrained,
+        "max_length": options.task.max_length,
+        "seed": options.seed,
+        "name": options.model.name,
+    }
+    found = two_towers.load(job.model_folder, job.vision_folder, task.head(), **common) if job.vision_folder else None
+    found = found or pretrained.load(
         job.model_folder,
         task.auto_class,
         task.head(),
-        pretrained=options.model.pretrained,
-        max_length=options.task.max_length,
-        seed=options.seed,
-        name=options.model.name,
+        **common,
         copy=options.model.copy,
         processor=task.processor,
         design=_design(options, task),

@@ -7,7 +7,7 @@ from typing import Any
 
 from tl_run import embedded, hub, identity, task
 from tl_run.config import check
-from tl_run.config.options import Run, Scratch
+from tl_run.config.options import ImageText, Run, Scratch
 from tl_run.data import sources, splits
 from tl_run.data.table import Table
 from tl_run.errors import BadOption
@@ -15,7 +15,7 @@ from tl_run.model.scratch import folder as scratch
 from tl_run.task.kind import Kind
 
 GROUPS = ("task", "model", "transfer")
-PATHS = {"train", "validation", "test", "dataset", "path"}  # their options that may name files or folders
+PATHS = {"train", "validation", "test", "dataset", "path", "vision"}  # their options that may name files or folders
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Job:
     data: dict[str, str]
     weights: dict[str, str]
     model_folder: Path
+    vision_folder: Path | None
+    """Of the encoder of pictures, where texts are read too."""
     commits: dict[str, str | None]
     identity: str
     started: float
@@ -43,7 +45,7 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     if isinstance(options.model, Scratch) and kind.auto_class not in options.model.auto_classes:
         what = f"model={options.model.name} has no head for task={options.task.name}"
         raise BadOption(f"{what}: type model=tiny, or another that is pretrained")
-    model_folder, dataset_folder, commits = find(options, kind)
+    model_folder, dataset_folder, vision_folder, commits = find(options, kind)
     tables = sources.read(options.task, dataset_folder, kind.open)
     examples = kind.read(tables)
     new, notes = _domain(options, kind)
@@ -67,6 +69,8 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     made = replace(made, notes=[*made.notes, *notes])
     contents = {split: kind.content(rows, examples[split]) for split, rows in tables.items()}
     data, weights = identity.of_tables(contents), identity.of_model(model_folder)
+    if vision_folder:
+        weights |= {f"vision/{name}": checksum for name, checksum in identity.of_model(vision_folder).items()}
     return Job(
         options=options,
         config=config,
@@ -76,6 +80,7 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         data=data,
         weights=weights,
         model_folder=model_folder,
+        vision_folder=vision_folder,
         commits=commits,
         identity=identity.identity(config, data, weights),
         started=started,
@@ -109,8 +114,8 @@ def stored(config: dict[str, Any]) -> dict[str, Any]:
     return config | {group: within(config[group]) for group in GROUPS if group in config}
 
 
-def find(options: Run, kind: Kind) -> tuple[Path | None, Path | None, dict[str, str | None]]:
-    """Folders of model and dataset, and their commits on the hub; what is missing is named at once.
+def find(options: Run, kind: Kind) -> tuple[Path | None, Path | None, Path | None, dict[str, str | None]]:
+    """Folders of model, dataset and encoder of pictures, and their commits on the hub; all that is missing is named.
 
     A model that begins with nothing has no folder yet: one is made when its training texts are known.
     """
@@ -119,6 +124,10 @@ def find(options: Run, kind: Kind) -> tuple[Path | None, Path | None, dict[str, 
     if not isinstance(model, Scratch) and not model.path.startswith(embedded.PREFIX):
         files = ("config", *(["weights"] if model.pretrained else []), kind.processor)
         wanted["model"] = hub.Wanted("model", model.path, "model.path", "model=tiny", model.revision, files)
+    vision = model.vision if isinstance(data, ImageText) else None
+    if vision and not vision.startswith(embedded.PREFIX):
+        files = ("config", *(["weights"] if model.pretrained else []), "image processor")
+        wanted["vision"] = hub.Wanted("model", vision, "model.vision", "model=tiny", None, files)
     if data.dataset:
         names = tuple(name for name in (data.splits.train, data.splits.validation, data.splits.test) if name)
         wanted["dataset"] = hub.Wanted(
@@ -128,6 +137,7 @@ def find(options: Run, kind: Kind) -> tuple[Path | None, Path | None, dict[str, 
     return (
         found["model"].folder if "model" in found else _embedded_model(model, kind),
         found["dataset"].folder if "dataset" in found else None,
+        found["vision"].folder if "vision" in found else embedded.locate(vision) if vision else None,
         {kind: place.commit for kind, place in found.items()},
     )
 

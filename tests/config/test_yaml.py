@@ -13,8 +13,8 @@ from tl_run.config import check, messages, options
 
 CHOICES = {
     "task": "acceptability banking77 cats-vs-dogs classification classification-demo cmrc2018 dialogue generation "
-    "generation-demo images images-demo intents lm lm-demo mnli ner ner-zh nli paraphrase qa qa-demo qnli "
-    "qqp regression regression-demo relation relation-demo reviews reviews-zh rte samsum "
+    "generation-demo image-text image-text-demo images images-demo intents lm lm-demo mnli ner ner-zh nli "
+    "paraphrase qa qa-demo qnli qqp regression regression-demo relation relation-demo reviews reviews-zh rte samsum "
     "semeval-relations sentiment similarity similarity-demo similarity-score spam squad squad_v2 srl "
     "srl-demo stsb summarization tagging tagging-demo topic translation translation-fr wikitext-2",
     "model": "bert-base bert-base-chinese custom distilbert electra-small gpt2 minilm mobilenet resnet rnn "

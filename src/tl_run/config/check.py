@@ -15,6 +15,7 @@ from tl_run.config.options import (
     FreezeSchedule,
     Generation,
     Images,
+    ImageText,
     LanguageModel,
     Lora,
     Model,
@@ -93,6 +94,7 @@ def check(config: dict[str, Any]) -> Run:
         _check_language_model(task)
     if isinstance(task, Similarity):
         _check_similarity(task, run.model)
+    _check_vision(run)
     check_transfer(run)
     if isinstance(run.freeze, FreezePattern):
         _check_pattern("freeze.pattern", run.freeze.pattern)
@@ -139,6 +141,28 @@ def check(config: dict[str, Any]) -> Run:
         raise BadOption("hardware=gpu and hardware.device=cpu contradict each other: type hardware=cpu")
     _check_processes(run)
     return run
+
+
+def _check_vision(run: Run) -> None:
+    """Two encoders for pictures with texts, and one for all else."""
+    task, model = run.task, run.model
+    if not isinstance(task, ImageText):
+        if model.vision and model.path != "embedded:tiny":
+            raise BadOption(f"model.vision={model.vision} does nothing with task={task.name}: leave it out")
+        return
+    if not model.vision:
+        raise BadOption(f"task={task.name} reads pictures too: type model.vision=<hub id or folder>, or model=tiny")
+    if task.prompt.count("{label}") != 1:
+        raise BadOption(f"task.prompt='{task.prompt}': the class stands nowhere in it, or twice: type {{label}} once")
+    if task.metric == "zero_shot_accuracy" and task.label is None:
+        raise BadOption("task.metric=zero_shot_accuracy compares with classes: type task.label=<column>")
+    if run.freeze.name in ("bottom", "embeddings", "gradual", "schedule"):
+        raise BadOption(
+            f"freeze={run.freeze.name}: two towers are not one stack of layers: type freeze=trunk, or freeze=pattern "
+            "freeze.pattern=vision for the tower of pictures"
+        )
+    if run.adapter.name != "none" or model.copy is not None:
+        raise BadOption(f"task={task.name} goes with adapter=none and without model.copy")
 
 
 def _check_processes(run: Run) -> None:

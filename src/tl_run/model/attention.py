@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 
 from tl_run.model.dropout import noise
 
@@ -19,12 +19,13 @@ MORE = ("position_bias", "softcap", "s_aux", "cache")  # arguments that make it 
 
 
 def use(model: Any) -> None:
-    """Let a model that would use `sdpa` use this."""
-    base = model.base_model
-    if base.config._attn_implementation == "sdpa":
-        ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
-        ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
-        base.set_attn_implementation(NAME)
+    """Let a model that would use `sdpa` use this; of two towers each that would."""
+    trunk = model.base_model
+    for base in (trunk, *trunk.children()):
+        if isinstance(base, PreTrainedModel) and base.config._attn_implementation == "sdpa":
+            ALL_ATTENTION_FUNCTIONS.register(NAME, attention)
+            ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
+            base.set_attn_implementation(NAME)
 
 
 def attention(

@@ -33,6 +33,7 @@ def processor(folder: Path, what: str) -> Any:
 
 def padding(processor: Any) -> dict[str, int]:
     """The value that pads each input column of what the processor makes: pictures are not padded."""
+    processor = getattr(processor, "tokenizer", processor)  # of two that stand side by side
     if isinstance(processor, transformers.BaseImageProcessor):
         return {}
     return {"input_ids": processor.pad_token_id, "token_type_ids": processor.pad_token_type_id}

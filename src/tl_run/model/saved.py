@@ -6,7 +6,7 @@ from typing import Any
 import transformers
 
 from tl_run.errors import BadInput
-from tl_run.model import heads, scratch
+from tl_run.model import heads, scratch, two_towers
 from tl_run.model.design import DESIGN
 from tl_run.model.folder import FILES
 from tl_run.model.reading import DATA_ONLY, first_line, no_pooler, processor, quiet
@@ -35,6 +35,8 @@ def load_model(folder: Path) -> tuple[Any, Any]:
     """Model and tokenizer, or image processor, that a run has saved, whatever its head; see `tl_run.load_model`."""
     quiet()
     scratch.register()
+    if (folder / two_towers.MARK).is_file():
+        return two_towers.restore(folder)
     ours = (folder / DESIGN).is_file()
     try:
         pictures = (folder / FILES["image processor"][0]).is_file()

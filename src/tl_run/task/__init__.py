@@ -6,6 +6,7 @@ from typing import Any
 KINDS = {
     "classification": "tl_run.task.classification:Classification",
     "lm": "tl_run.task.next_sentence:NextSentence",
+    "image_text": "tl_run.task.image_text:ImageText",
     "images": "tl_run.task.images:Images",
     "qa": "tl_run.task.qa:QuestionAnswering",
     "generation": "tl_run.task.generation:Generation",

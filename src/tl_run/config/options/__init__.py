@@ -37,6 +37,7 @@ from tl_run.config.options.task import AnyTask as AnyTask
 from tl_run.config.options.task import Classification as Classification
 from tl_run.config.options.task import Generation as Generation
 from tl_run.config.options.task import Images as Images
+from tl_run.config.options.task import ImageText as ImageText
 from tl_run.config.options.task import LanguageModel as LanguageModel
 from tl_run.config.options.task import QuestionAnswering as QuestionAnswering
 from tl_run.config.options.task import Regression as Regression

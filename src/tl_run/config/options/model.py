@@ -41,6 +41,8 @@ class Pretrained(AnyModel):
     """Branch, tag or commit on the hub; the commit is recorded."""
     pretrained: bool
     """False: the same architecture with random weights."""
+    vision: str | None
+    """With task=image-text the encoder of pictures, beside `path`, which reads the texts."""
     copy: str | None
     """Regular expression: of the checkpoint only tensors with a name that it finds are taken, e.g. 'embeddings' or
     'embeddings|layer\\.[0-3]\\.'; the others begin random."""
@@ -53,6 +55,7 @@ class Scratch(AnyModel):
     path = "from nothing"
     pretrained = False
     revision = None
+    vision = None
     copy = None
     auto_classes = (  # those of model/scratch/heads.py
         "AutoModelForCausalLM",

@@ -331,6 +331,33 @@ class Similarity(AnyTask):
 
 
 @dataclass(frozen=True)
+class ImageText(AnyTask):
+    """Two towers: pictures and texts that belong together get vectors that point the same way."""
+
+    kind: Literal["image_text"]
+    image: str
+    """Column of the picture: a path (relative to the file's folder), its bytes, or {bytes, path} as on the hub."""
+    text: str
+    """Column of the text that belongs to it."""
+    label: str | None
+    """Column of a class, which training does not see: the picture is also classified by the text nearest to it among
+    `prompt` filled with each class."""
+    prompt: str
+    """A text for a class, which stands for {label}, as in 'a photo of a {label}'."""
+    dimensions: Count
+    """Numbers in the vectors that both towers end in."""
+    scale: Positive
+    """What cosines are multiplied by before the softmax."""
+    metric: Literal["auto", "recall_at_1", "recall_at_5", "recall_at_10", "zero_shot_accuracy"]
+    """Chooses the best model; auto: recall_at_1, the mean of both directions."""
+
+    @property
+    def divisible(self) -> bool:
+        """Each pair of a batch is compared with all others."""
+        return False
+
+
+@dataclass(frozen=True)
 class Relation(AnyTask):
     """Which relation holds between two entities of a text."""
 
@@ -361,6 +388,7 @@ Task = (
     Classification
     | Generation
     | Images
+    | ImageText
     | LanguageModel
     | QuestionAnswering
     | Regression
