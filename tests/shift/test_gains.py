@@ -17,7 +17,8 @@ SOURCE, TARGET = (Side(name, [], None, checksum) for name, checksum in (("source
 def run(folder: Path, right: str, *, trained: str = "a", tested: str = "b", **changes: Any) -> None:
     write(folder, right=right, **changes)
     path = folder / "environment.json"
-    facts = json.loads(path.read_text()) | {"data": {"train": trained, "test": tested}}
+    data = {"train": trained, "test": tested} | ({"domain": "u"} if "transfer.name" in changes else {})
+    facts = json.loads(path.read_text()) | {"data": data}
     path.write_text(json.dumps(facts))
 
 

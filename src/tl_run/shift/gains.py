@@ -57,11 +57,10 @@ def gains(folders: Sequence[Path], source: Side, target: Side) -> tuple[list[Gai
 
 def role(setting: Setting, source: Side, target: Side) -> str:
     """What a setting is to this source and target, by the rows that it was trained on."""
-    run = setting.runs[0]
-    trained = run.data.get("train")
-    if trained == source.checksum:
-        return SOURCE_ONLY if run.config.get("transfer.name") == "finetune" else ADAPTED
-    return CEILING if trained == target.checksum else OTHER
+    data = setting.runs[0].data
+    if data.get("train") == source.checksum:
+        return ADAPTED if "domain" in data else SOURCE_ONLY
+    return CEILING if data.get("train") == target.checksum else OTHER
 
 
 def _is_of_target(setting: Setting, role: str) -> bool:
