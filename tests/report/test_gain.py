@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from run_folders import sides, write
 
+from run_folders import sides, write
 from tl_run.report import gain, sentences, series
 from tl_run.report.content import Part, parts
 from tl_run.report.effort import Worth, worth

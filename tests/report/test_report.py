@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from run_folders import sides, write
 
+from run_folders import sides, write
 from tl_run.failures import outcome
 from tl_run.report.command import report
 from tl_run.report.content import parts

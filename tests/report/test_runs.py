@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from run_folders import write
 
+from run_folders import write
 from tl_run.errors import BadOption
 from tl_run.report.runs import find
 from tl_run.sweep import ledger

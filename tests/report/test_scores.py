@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_folders import write
 from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
+from run_folders import write
 from tl_run.report.runs import find
 from tl_run.report.scores import aligned, right, scorer
 from tl_run.task.spans import count, spans
