@@ -139,7 +139,9 @@ def test_only_these_parts_see_options_at_all():
     users = {"task.*" if name.startswith("task.") else name for name in users}
     assert {name for name in users if not name.startswith("config")} == {
         "data.sources",
+        "explain.command",
         "failures",
+        "finished",
         "prepare",
         "sweep.plan",
         "sweep.study",
@@ -159,7 +161,7 @@ def test_nothing_imports_itself_round_a_corner():
 
 
 LIGHT = [name for name in PARTS if name.partition(".")[0] in ("config", "folder", "hub")]
-LIGHT += ["cli", "predict", "job", "report.command", "shift.command"]
+LIGHT += ["cli", "predict", "finished", "job", "report.command", "shift.command", "explain.command"]
 
 
 @pytest.mark.parametrize("module", ["hydra_plugins.tl_run_sweeper", *(f"tl_run.{name}" for name in LIGHT)])

@@ -5,18 +5,19 @@ import csv
 import io
 import json
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-import yaml
-
-import tl_run
-from tl_run.data import readers
+from tl_run import finished
+from tl_run.data import perturbation, readers
 from tl_run.data.table import Table
 from tl_run.errors import BadOption
 from tl_run.failures import outcome
+from tl_run.finished import Finished
+
+RATE = 0.1
+"""Of words that are disturbed."""
 
 
 def main() -> None:
@@ -39,18 +40,29 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--batch-size", type=int, default=64, help="examples per forward pass")
     made.add_argument("--device", choices=["auto", "cpu", "cuda", "mps"], default="auto")
+    robust = made.add_argument_group(
+        "how robust is it?",
+        "scores a file with labels as it is and disturbed, and prints both; the predictions with both go to -o",
+    )
+    robust.add_argument(
+        "--perturb",
+        choices=perturbation.KINDS,
+        help="typing mistakes in words, other letter case, or words left out; of Chinese texts a word is a character",
+    )
+    robust.add_argument("--rate", type=float, help=f"share of the words that is disturbed (default: {RATE:g})")
+    robust.add_argument("--seed", type=int, help="what is drawn is a function of it and the text (default: 0)")
     return made
 
 
 def predict(arguments: list[str]) -> None:
     """Read, predict, write. Raises: Failure."""
     options = parser().parse_args(arguments)
-    stored = _config(options.run)
-    kind = _kind(stored)
+    how = _disturbance(options)
+    run = finished.open_run(options.run)
     table = (
         readers.read_stream(sys.stdin.buffer, options.input_format)
         if options.input == "-"
-        else kind.open(options.input)
+        else run.kind.open(options.input)
     )
     form = options.format or ("jsonl" if options.output and options.output.suffix in (".jsonl", ".ndjson") else "csv")
     if options.output and options.output.suffix not in (".csv", ".jsonl", ".ndjson") and not options.format:
@@ -59,7 +71,7 @@ def predict(arguments: list[str]) -> None:
         )
     if options.batch_size < 1:
         raise BadOption(f"--batch-size {options.batch_size}: must be at least 1")
-    lines = _predictions(options, kind, table)
+    lines = _both(options, run, table, how) if how else _predictions(options, run, table)
     if options.output:
         from tl_run import durable
 
@@ -67,52 +79,54 @@ def predict(arguments: list[str]) -> None:
         _write(text, lines, form)
         durable.write_file(options.output, text.getvalue().encode())
         print(f"{len(lines):,} predictions in {options.output}", file=sys.stderr)
-    else:
+    elif not how:
         _write(sys.stdout, lines, form)
 
 
-def _config(run: Path) -> dict[str, Any]:
-    if not (run / "config.yaml").is_file():
-        raise BadOption(f"{run}: no run lies there (a run folder holds config.yaml)")
-    if not (run / "model" / "config.json").is_file():
-        raise BadOption(f"{run}: the run is not finished, it has no model yet: tl-run {shlex.quote(f'resume={run}')}")
-    config: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    return config
+def _disturbance(options: argparse.Namespace) -> perturbation.Disturbance | None:
+    rate, seed = options.rate, options.seed
+    if options.perturb is None:
+        if given := [name for name, value in (("--rate", rate), ("--seed", seed)) if value is not None]:
+            raise BadOption(f"{given[0]} goes with --perturb: type --perturb {', '.join(perturbation.KINDS)}")
+        return None
+    rate, seed = RATE if rate is None else rate, seed or 0
+    if not 0 < rate <= 1:
+        raise BadOption(f"--rate {rate:g}: a share of the words is needed, above 0 and at most 1")
+    if seed < 0:
+        raise BadOption(f"--seed {seed}: must be at least 0")
+    return perturbation.Disturbance(options.perturb, rate, seed)
 
 
-def _kind(stored: dict[str, Any]) -> Any:
-    from tl_run import task
-    from tl_run.config.check import check
-
-    return task.load(check(stored | {"resume": None, "plan": False}).task)
-
-
-def _predictions(options: argparse.Namespace, kind: Any, table: Table) -> list[dict[str, Any]]:
-    examples = kind.read_unlabelled(table)
-
-    from tl_run.config.options import Hardware
-    from tl_run.evaluation import evaluate
-    from tl_run.hardware import prepare
-    from tl_run.model.reading import padding
-
-    model, tokenizer = tl_run.load_model(options.run / "model")
-    kind.restore(model.config)
-    alone = {"processes": 1, "nodes": 1, "endpoint": None, "shard": False, "elastic": False}
-    wanted = Hardware("predict", options.device, precision="fp32", compile=False, threads="auto", **alone)
-    hardware = prepare(wanted, sum(p.numel() for p in model.parameters()))
-    encoded = kind.encode(examples, tokenizer)
-    found = evaluate(
-        model.to(hardware.device),
-        kind,
-        encoded,
-        batch_size=options.batch_size,
-        pad=padding(tokenizer),
-        hardware=hardware,
-    )
+def _predictions(options: argparse.Namespace, run: Finished, table: Table) -> list[dict[str, Any]]:
+    examples = run.kind.read_unlabelled(table)
+    model, tokenizer, hardware = finished.load(run, options.device)
+    encoded = run.kind.encode(examples, tokenizer)
+    found = finished.evaluate(run, model, tokenizer, hardware, encoded, options.batch_size)
     return [
-        {"id": example.id, **kind.describe(example, prediction)}
+        {"id": example.id, **run.kind.describe(example, prediction)}
         for example, prediction in zip(examples, found.predictions, strict=True)
     ]
+
+
+def _both(
+    options: argparse.Namespace, run: Finished, table: Table, how: perturbation.Disturbance
+) -> list[dict[str, Any]]:
+    """Prints the report; returns a line for each example."""
+    finished.name_labels(run)
+    examples = run.kind.read_labelled(table)
+    metric = run.result["metric"]["name"]
+    disturbed = [run.kind.disturbed(example, how) for example in examples]
+
+    from tl_run.robustness import Comparison
+
+    model, tokenizer, hardware = finished.load(run, options.device)
+    before, after = (
+        finished.evaluate(run, model, tokenizer, hardware, run.kind.encode(rows, tokenizer), options.batch_size)
+        for rows in (examples, disturbed)
+    )
+    found = Comparison(run.kind, how, metric, examples, disturbed, before, after)
+    print("\n".join(found.report()))
+    return found.lines() if options.output else []
 
 
 def _write(stream: TextIO, lines: list[dict[str, Any]], form: str) -> None:

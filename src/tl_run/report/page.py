@@ -66,11 +66,17 @@ def page(parts: Sequence[Part], found: Found, folders: Sequence[str]) -> str:
     about = escape(" · ".join([f"tl-report {__version__}", counts, ", ".join(folders)]))
     links = "".join(f'<a href="#t{i}">{_heading(part)}</a>' for i, part in enumerate(parts))
     body = "".join(_part(part, i) for i, part in enumerate(parts))
+    nav = f"<nav>{links}</nav>" if len(parts) > 1 else ""
+    return frame(f"{title}: {runs} runs", about, nav + body + _read(found))
+
+
+def frame(title: str, about: str, body: str, css: str = "") -> str:
+    """A page around its body; `about`, its first line, and `body` are HTML."""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<title>{escape(title)}: {runs} runs</title><style>{CSS}</style></head><body><main>
+<title>{escape(title)}</title><style>{CSS}{css}</style></head><body><main>
 <h1>{about}</h1>
-{f"<nav>{links}</nav>" if len(parts) > 1 else ""}{body}{_read(found)}
+{body}
 </main></body></html>
 """
 
@@ -87,7 +93,7 @@ def _part(part: Part, number: int) -> str:
         [
             f'<section id="t{number}"><h2>{_heading(part)}</h2><p class="answer">{escape(part.headline)}</p>{best}',
             f'<ul class="cautions">{cautions}</ul>' if cautions else "",
-            _table(part.settings, best=part.task.best(part.task.settings).number),
+            grid(part.settings, best=part.task.best(part.task.settings).number),
             _gains(part, said) if part.gains else "",
             _pictures(part),
             _detail(part),
@@ -100,9 +106,9 @@ def _gains(part: Part, said: str) -> str:
     assert part.gains is not None
     note = '<p class="note">Right of 0 the first is better.</p>'
     drawn = pictures.forest(part.comparisons, f"{part.comparisons[0].split} {part.task.metric}")
-    drawn = _figure("Differences with their 95 % intervals", drawn, note)
+    drawn = figure("Differences with their 95 % intervals", drawn, note)
     words = f'<h3>{escape(part.gains.title)}</h3><ul>{said}</ul><div class="pictures">{drawn}{_labels(part)}</div>'
-    return words + _table(part.gains)
+    return words + grid(part.gains)
 
 
 def _labels(part: Part) -> str:
@@ -110,7 +116,7 @@ def _labels(part: Part) -> str:
     if not curves:
         return ""
     drawn = pictures.by(curves, "labelled training examples", f"{split} {part.task.metric}", joined=True)
-    return _figure("Score against labels", drawn)
+    return figure("Score against labels", drawn)
 
 
 def _pictures(part: Part) -> str:
@@ -118,16 +124,16 @@ def _pictures(part: Part) -> str:
     shown = series.telling(task, part.comparisons)
     made = [] if part.gains else [_labels(part)]
     if curves := series.over_steps(shown, "validation", metric):
-        made.append(_figure("Learning curves", pictures.curves(curves, f"validation {metric}")))
+        made.append(figure("Learning curves", pictures.curves(curves, f"validation {metric}")))
     if curves := series.over_steps(shown, "train", "loss"):
-        made.append(_figure("Training loss", pictures.curves(curves, "training loss")))
+        made.append(figure("Training loss", pictures.curves(curves, "training loss")))
     for what, words in (("trainable", "trainable parameters"), ("seconds", "seconds of a run")):
         if curves := series.over_cost(task, what):
             drawn = pictures.by(curves, words, f"validation {metric}", joined=False)
-            made.append(_figure(f"Score against {words}", drawn))
+            made.append(figure(f"Score against {words}", drawn))
     if part.importance:
         note = f'<p class="note">{escape(part.importance_words)}</p>'
-        made.append(_figure("Options that mattered", pictures.shares(part.importance), note))
+        made.append(figure("Options that mattered", pictures.shares(part.importance), note))
     pictures_shown = "".join(made)
     few = f'<p class="note">Curves are of {series.MOST} settings at most: those that are compared, then the best.</p>'
     few = few if len(task.settings) > series.MOST else ""
@@ -139,21 +145,23 @@ def _detail(part: Part) -> str:
     made = ""
     if part.confusion and len(part.confusion[0]) <= LARGEST:
         drawn = pictures.confusion(*part.confusion)
-        made += f'<div class="pictures">{_figure("Confusion, all seeds together", drawn)}</div>'
+        made += f'<div class="pictures">{figure("Confusion, all seeds together", drawn)}</div>'
     elif part.confusion:
         mistakes = tables.of_mistakes(*part.confusion)
-        made += f"<p>{escape(mistakes.title)}</p>{_table(mistakes)}"
+        made += f"<p>{escape(mistakes.title)}</p>{grid(mistakes)}"
     if part.classes:
-        made += _table(part.classes)
+        made += grid(part.classes)
     title = "Classes of the best setting" if part.classes and part.classes.columns[0] == "class" else "Types"
     return f"<h3>{title}</h3>{made}" if made else ""
 
 
-def _figure(title: str, drawn: str, note: str = "") -> str:
+def figure(title: str, drawn: str, note: str = "") -> str:
+    """A picture of the page, with what is written above it and below."""
     return f"<figure><figcaption>{escape(title)}</figcaption>{drawn}{note}</figure>"
 
 
-def _table(table: Table, *, best: int = 0) -> str:
+def grid(table: Table, *, best: int = 0) -> str:
+    """A table of the page, its later rows folded away; a row whose first value is `best` stands out."""
     side = [f"{'n' if table.numeric(i) else ''}{' o' if i in table.options else ''}" for i in range(len(table.columns))]
 
     def row(values: Sequence[str], tag: str, mark: str = "") -> str:

@@ -51,8 +51,8 @@ STYLE: Any = {
 WIDTH = 4.4  # inches, about the width of a phone: text keeps its size there
 
 
-def curves(found: Sequence[Curve], y: str) -> str:
-    """A line for each setting over optimizer steps, with its lowest and highest seed as a band."""
+def curves(found: Sequence[Curve], y: str, x: str = "optimizer steps") -> str:
+    """A line for each setting over whole numbers, with its lowest and highest seed as a band."""
     with _drawing(3.3 + 0.2 * len(found)) as (figure, axes):
         for i, curve in enumerate(found):
             steps = [point.x for point in curve.points]
@@ -61,10 +61,10 @@ def curves(found: Sequence[Curve], y: str) -> str:
             axes.plot(steps, means, label=curve.name, **style)
             low, high = ([of(point.scores) for point in curve.points] for of in (min, max))
             axes.fill_between(steps, low, high, color=COLOURS[i], alpha=0.15, linewidth=0)
-        axes.set(xlabel="optimizer steps", ylabel=y)
+        axes.set(xlabel=x, ylabel=y)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         _legend(figure)
-        return _svg(figure, f"{y} by optimizer step")
+        return _svg(figure, f"{y} by {x}")
 
 
 def by(found: Sequence[Curve], x: str, y: str, *, joined: bool) -> str:

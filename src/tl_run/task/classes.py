@@ -37,12 +37,20 @@ class Classes(Kind):
         """The labels are those of the whole train file, sorted."""
         named = {split: self._label_names(rows, problems) for split, rows in sources.items()}
         self.labels = in_order({name for name in named["train"] if name is not None})
+        return {split: self._indices(rows, named[split], problems) for split, rows in sources.items()}
+
+    def known_labels(self, rows: Table, problems: list[str]) -> list[int | None]:
+        """As `read_labels`; the rarest label is that of the file."""
+        names = self._label_names(rows, problems)
+        self.rarest = self._rarest(Counter(name for name in names if name is not None and name in self.labels))
+        return self._indices(rows, names, problems)
+
+    def _indices(self, rows: Table, names: Sequence[str | None], problems: list[str]) -> list[int | None]:
         index = {name: i for i, name in enumerate(self.labels)}
-        for split, rows in sources.items():
-            for i, name in enumerate(named[split]):
-                if name is not None and name not in index:
-                    problems.append(unknown(rows.where(i), name, self.labels))
-        return {split: [None if n is None else index.get(n) for n in names] for split, names in named.items()}
+        for i, name in enumerate(names):
+            if name is not None and name not in index:
+                problems.append(unknown(rows.where(i), name, self.labels))
+        return [None if name is None else index.get(name) for name in names]
 
     def _label_names(self, rows: Table, problems: list[str]) -> list[str | None]:
         column = self.options.label
@@ -72,13 +80,19 @@ class Classes(Kind):
             return
         self.weights = self._weights(counts, rows.path, problems)
         largest, smallest = max(counts.values()), min(counts.values())
-        if largest > 4 * smallest or self.metric == "pr_auc":
-            self.rarest = self.labels.index(min(self.labels, key=lambda name: counts[name]))
+        self.rarest = self._rarest(counts)
         if self.metric == "accuracy" and self.options.metric == "auto" and largest > 4 * smallest:
             self.metric = "f1_macro"
             self.notes.append(
                 f"largest class {largest}, smallest {smallest} examples: macro F1 chooses the model (task.metric)"
             )
+
+    def _rarest(self, counts: Mapping[str, int]) -> int | None:
+        """The label with the fewest examples, where classes are unequal or pr_auc chooses."""
+        imbalanced = max(counts.values(), default=0) > 4 * min(counts.values(), default=0)
+        if not imbalanced and self.metric != "pr_auc":
+            return None
+        return self.labels.index(min(self.labels, key=lambda name: counts[name]))
 
     def _weights(self, counts: Mapping[str, int], path: str, problems: list[str]) -> np.ndarray | None:
         given = self.options.class_weights

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tl_run.data.encoded import Encoded
+from tl_run.data.perturbation import Disturbance
 from tl_run.data.readers import Readers, read_table
 from tl_run.data.table import Table
 from tl_run.errors import BadInput
@@ -88,6 +89,17 @@ class Kind:
 
     def read_unlabelled(self, rows: Table) -> list[Any]:
         """Examples of a file without gold labels, as tl-predict gets them. Raises: BadInput."""
+        raise NotImplementedError
+
+    def read_labelled(self, rows: Table) -> list[Any]:
+        """Examples of a file with gold labels, after `restore`: the labels are those of the run.
+
+        Of the kinds that `finished.RATED` names. Raises: BadInput, also where a label is missing.
+        """
+        raise NotImplementedError
+
+    def disturbed(self, example: Any, how: Disturbance) -> Any:
+        """The example with its texts disturbed; its label stays. Of the kinds that have `read_labelled`."""
         raise NotImplementedError
 
     def content(self, rows: Table, examples: Sequence[Any]) -> Table:
@@ -185,6 +197,10 @@ class Kind:
     def describe(self, example: Any, prediction: Any) -> dict[str, Any]:
         """The predicted part of a line of a predictions file."""
         raise NotImplementedError
+
+    def answer(self, example: Any, prediction: Any, how: Disturbance) -> Any:
+        """What is predicted for an example, of that which a disturbance leaves of it."""
+        return self.describe(example, prediction)["prediction"]
 
     def inputs(self, example: Any) -> dict[str, Any]:
         """The example's own part of a line of a predictions file: id, what was read, gold."""

@@ -36,14 +36,18 @@ class MultiLabel(Texts):
         """The labels are those of the whole train file, sorted. A split in which no text has any has no labels."""
         named = {split: self._names(rows, problems) for split, rows in sources.items()}
         self.labels = in_order({name for names in named["train"] for name in names or ()})
+        return {split: self._indices(rows, named[split], problems) for split, rows in sources.items()}
+
+    def known_labels(self, rows: Table, problems: list[str]) -> list[tuple[int, ...] | None]:
+        return self._indices(rows, self._names(rows, problems), problems)
+
+    def _indices(
+        self, rows: Table, lists: Sequence[Sequence[str] | None], problems: list[str]
+    ) -> list[tuple[int, ...] | None]:
         index = {name: i for i, name in enumerate(self.labels)}
-        for split, rows in sources.items():
-            for i, names in enumerate(named[split]):
-                problems += [unknown(rows.where(i), name, self.labels) for name in names or () if name not in index]
-        return {
-            split: [None if names is None else tuple(sorted({index.get(n, -1) for n in names})) for names in lists]
-            for split, lists in named.items()
-        }
+        for i, names in enumerate(lists):
+            problems += [unknown(rows.where(i), name, self.labels) for name in names or () if name not in index]
+        return [None if names is None else tuple(sorted({index.get(name, -1) for name in names})) for names in lists]
 
     def _names(self, rows: Table, problems: list[str]) -> list[list[str] | None]:
         values = rows.column(self.options.label, "task.label")

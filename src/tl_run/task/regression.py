@@ -55,6 +55,9 @@ class Regression(Texts):
                 problems.append(f"{rows.where(i)}: '{self.options.label}' is {what}, a number is needed (task.label)")
         return numbers
 
+    def known_labels(self, rows: Table, problems: list[str]) -> list[float | None]:
+        return self._numbers(rows, problems)
+
     def check(self, rows: Table, labels: Sequence[float | None], problems: list[str]) -> None:
         if not problems and len({*labels}) < 2:
             problems.append(

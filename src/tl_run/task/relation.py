@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from tl_run.config import options
 from tl_run.config.names import did_you_mean
 from tl_run.data import entities
 from tl_run.data.encoded import Encoded
+from tl_run.data.perturbation import Disturbance
 from tl_run.data.table import Table
 from tl_run.task.classes import NOTHING
 from tl_run.task.classification import Classification
@@ -76,6 +77,11 @@ class Relation(Classification):
                 continue
             examples.append(Marked(name, plain, None, label, spans))
         return examples
+
+    def disturbed(self, example: Any, how: Disturbance) -> Any:
+        """Neither entity is left out, nor a word of one."""
+        text, (head, tail) = how.marked(example.text, example.spans)
+        return replace(example, text=text, spans=(head, tail))
 
     def _tagged(self, text: str, row: Mapping[str, Any]) -> tuple[str, tuple[entities.Span, entities.Span]]:
         try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Any
 
 from tl_run.data.conll_reader import read_conll, read_tagged_tsv
+from tl_run.data.perturbation import Disturbance
 from tl_run.data.table import Table
 from tl_run.task.kind import Kind, kind_of, refuse
 from tl_run.task.spans import fault, parse, recognise, to_iob2
@@ -66,6 +67,30 @@ class Sentences(Kind):
         tokens = lists(rows, self.options.tokens, "the run's tokens", problems)
         refuse(problems)
         return self.examples(rows, tokens, [None] * len(tokens))
+
+    def read_labelled(self, rows: Table) -> list[Any]:
+        """What is marked becomes IOB2, as in the run; types that the run has not are always missed."""
+        problems: list[str] = []
+        column = self.options.tags
+        rows.require(column, "the run's tags")
+        tokens = lists(rows, self.options.tokens, "the run's tokens", problems)
+        tags = self._tags(rows, tokens, problems)
+        problems += [f"{rows.where(i)}: '{column}' is missing" for i, own in enumerate(tags) if own is None]
+        refuse(problems)
+        return self.examples(rows, tokens, self._in_one_scheme({"test": rows}, {"test": tags})["test"])
+
+    def disturbed(self, example: Any, how: Disturbance) -> Any:
+        """Tags stay with their tokens; no token is left out of which the tag marks something."""
+        words, left = how.words(example.tokens, self.kept(example)), self.left(example, how)
+        return replace(example, tokens=[words[i] for i in left], tags=[example.tags[i] for i in left])
+
+    def left(self, example: Any, how: Disturbance) -> list[int]:
+        """The tokens that are not left out."""
+        return [i for i, word in enumerate(how.words(example.tokens, self.kept(example))) if word is not None]
+
+    def kept(self, example: Any) -> list[int]:
+        """The tokens that are never left out."""
+        return [i for i, tag in enumerate(example.tags) if tag != "O"] if self.scores_spans else []
 
     def examples(self, rows: Table, tokens: list[list[str]], tags: Tags) -> list[Any]:
         """The examples of a file. Raises: BadInput."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from tl_run.data.perturbation import Disturbance
 from tl_run.data.table import Table
 from tl_run.task.kind import kind_of, refuse
 from tl_run.task.sentences import Sentence, Tags
@@ -48,6 +49,14 @@ class Srl(Tagging):
                 )
         refuse(problems)
         return [Clause(*example) for example in zip(self.ids(rows), tokens, tags, places, strict=True)]
+
+    def disturbed(self, example: Clause, how: Disturbance) -> Clause:
+        predicate = self.left(example, how).index(example.predicate)
+        return replace(super().disturbed(example, how), predicate=predicate)
+
+    def kept(self, example: Clause) -> list[int]:
+        """The predicate too."""
+        return [*super().kept(example), example.predicate]
 
     @staticmethod
     def group(example: Clause) -> tuple[str, ...]:

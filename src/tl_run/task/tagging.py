@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tl_run.data.encoded import Encoded, Ragged
+from tl_run.data.perturbation import Disturbance
 from tl_run.data.words import EncodedWords, pieces
 from tl_run.task.kind import named
 from tl_run.task.sentences import Sentences, running
@@ -151,6 +152,11 @@ class Tagging(Sentences):
                 span._asdict() | {"text": running(example.tokens[span.start : span.end])} for span in self.spans(tags)
             ]
         return line
+
+    def answer(self, example: Any, prediction: Prediction, how: Disturbance) -> list[str | None]:
+        """The tags of the tokens that are not left out."""
+        tags = self.tags(prediction)
+        return [tags[i] for i in self.left(example, how)]
 
     def inputs(self, example: Any) -> dict[str, Any]:
         return {

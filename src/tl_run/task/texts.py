@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tl_run.data.encoded import Encoded
+from tl_run.data.perturbation import Disturbance
 from tl_run.data.table import Table
 from tl_run.task.kind import Kind, refuse, texts
 
@@ -54,6 +55,25 @@ class Texts(Kind):
         examples = self._examples(rows, [None] * len(rows.rows), "the run's text", problems)
         refuse(problems)
         return examples
+
+    def read_labelled(self, rows: Table) -> list[Example]:
+        problems: list[str] = []
+        rows.require(self.options.label, "the run's label")
+        labels = self.known_labels(rows, problems)
+        examples = self._examples(rows, labels, "the run's text", problems)
+        if not problems:
+            column = self.options.label
+            problems += [f"{rows.where(i)}: '{column}' is missing" for i, own in enumerate(labels) if own is None]
+        refuse(problems)
+        return examples
+
+    def known_labels(self, rows: Table, problems: list[str]) -> list[Any]:
+        """The labels of a file, None where there is none, when their names are known."""
+        raise NotImplementedError
+
+    def disturbed(self, example: Example, how: Disturbance) -> Example:
+        pair = None if example.pair is None else how.text(example.pair)
+        return replace(example, text=how.text(example.text), pair=pair)
 
     def _examples(self, rows: Table, labels: Sequence[Any], option: str, problems: list[str]) -> list[Example]:
         first = texts(rows, self.options.text, option, problems)
