@@ -15,7 +15,7 @@ RESULTS_VERSION = 3
 # What cannot change the result: where things lie (their content is hashed), what is printed and how often it is saved.
 NOT_PART = {
     "task": {"name", "train", "validation", "test", "dataset", "domain", "revision", "epochs"},
-    "model": {"name", "path", "vision", "revision", "lr"},
+    "model": {"name", "path", "vision", "from_run", "revision", "lr"},
     "freeze": {"lr_factor"},
     "adapter": {"lr_factor"},
     "hardware": {"name", "threads", "processes", "nodes", "endpoint", "shard", "elastic"},

@@ -45,7 +45,8 @@ def describe(built: Built, state: State, split: str, final: Evaluation, audit: d
             "total": sum(p.numel() for p in built.model.parameters()),
             "trainable": sum(p.numel() for name, p in built.model.named_parameters() if name in learned),
         },
-        "start": built.found.start.as_data(),
+        "start": built.found.start.as_data()
+        | ({"from_run": str(options.model.from_run), "chain": job.chain} if job.chain else {}),
         "audit": audit,
         "identity": job.identity,
     }

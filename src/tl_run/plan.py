@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from tl_run import chain
 from tl_run.build import Built
 from tl_run.config.options import SOLVED, Run
 from tl_run.freeze import Freeze
@@ -46,6 +47,7 @@ def rows(built: Built, folder: Path) -> list[tuple[str, str]]:
             f"{options.model.name}: {options.model.path or 'from nothing'}{f' at {commit[:8]}' if commit else ''}"
             f"{'' if options.model.pretrained else ', random weights'}, {_layers(parts)}{_head(options, model)}",
         ),
+        *([("after", chain.words(job.chain))] if job.chain else []),
         *_start(built.found.start, every=options.plan),
         *_learns(model, built.learning, options.freeze.name, built.budget.steps, built.per_epoch),
         *([("adapter", built.adapted.words)] if built.adapted else []),

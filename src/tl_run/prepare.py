@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tl_run import embedded, hub, identity, task
+from tl_run import chain, embedded, hub, identity, task
 from tl_run.config import check
 from tl_run.config.options import ImageText, Run, Scratch, TransE
 from tl_run.data import sources, splits
@@ -16,7 +16,8 @@ from tl_run.model.scratch import graph
 from tl_run.task.kind import Kind
 
 GROUPS = ("task", "model", "transfer")
-PATHS = {"train", "validation", "test", "dataset", "path", "vision"}  # their options that may name files or folders
+PATHS = {"train", "validation", "test", "dataset", "path", "vision", "from_run"}
+"""Their options that may name files or folders."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,14 @@ class Job:
     commits: dict[str, str | None]
     identity: str
     started: float
+    chain: list[dict[str, Any]]
+    """The runs that it starts from, the first one first: what `chain.link` says of each."""
 
 
 def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     """Everything that can fail without torch: options, hub and folders, files and their content."""
     started = time.time()
+    config, links = chain.followed(config, overrides)
     options = check.check(config)
     kind = task.load(options.task)
     if isinstance(options.model, Scratch) and kind.auto_class not in options.model.auto_classes:
@@ -87,6 +91,7 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         commits=commits,
         identity=identity.identity(config, data, weights),
         started=started,
+        chain=links,
     )
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import yaml
 
+from tl_run import chain
 from tl_run.errors import BadOption
 from tl_run.folder import CONFIG, ENVIRONMENT, OVERRIDES, RESULT, flat
 from tl_run.identity import essence
 from tl_run.sweep import ledger
 
 METRICS = "metrics.jsonl"
+CHAIN = "model.from_run"
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a thousand configs in one second instead of seven
 MARKS = {CONFIG, ENVIRONMENT, RESULT, OVERRIDES}
 """A folder that holds one of these is a run's."""
@@ -142,7 +144,7 @@ def _read(folder: Path) -> Run:
         spent = result["seconds"]
         return Run(
             folder=folder,
-            config=flat(config),
+            config=_with_chain(flat(config), result),
             setting=json.dumps(facts, sort_keys=True, default=str),
             seed=int(result["seed"]),
             metric=metric,
@@ -169,6 +171,12 @@ def _read(folder: Path) -> Run:
         raise _LeftOut(f"{RESULT} or {ENVIRONMENT} of another version: no {problem}") from problem
     except (AttributeError, TypeError, ValueError, OverflowError) as problem:
         raise _LeftOut(f"{RESULT} or {CONFIG} of another version: {problem}") from problem
+
+
+def _with_chain(config: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """With the tasks that the model has learned before, in place of the folder that it starts from."""
+    before = chain.words(result.get("start", {}).get("chain", []))
+    return {k: v for k, v in config.items() if k != CHAIN} | ({CHAIN: before} if before else {})
 
 
 def _number(value: Any) -> float:

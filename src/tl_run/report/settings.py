@@ -9,7 +9,7 @@ from typing import Any
 
 from tl_run.failures import printable
 from tl_run.identity import NOT_PART
-from tl_run.report.runs import Run
+from tl_run.report.runs import CHAIN, Run
 
 LABELS = ("task.limit", "task.shots")
 """Options that say how many labels there are."""
@@ -124,7 +124,7 @@ def _varied(runs: Sequence[Run]) -> dict[str, str]:
     groups = [*dict.fromkeys(key.partition(".")[0] for key in known)]
     keys = sorted(known, key=lambda key: groups.index(key.partition(".")[0]))  # some have options that others lack
     values = {key: {repr(_value(run, key)) for run in runs} for key in keys}
-    chosen = [key for key in keys if len(values[key]) > 1 and (decides(key) or key == "model.name")]
+    chosen = [key for key in keys if len(values[key]) > 1 and (decides(key) or key in ("model.name", CHAIN))]
     kept = [key for key in chosen if not _follows(key, f"{key.partition('.')[0]}.name", chosen, runs)]
     alike = defaultdict(list)
     for run in runs:
@@ -145,7 +145,7 @@ def decides(key: str) -> bool:
 
 def _follows(key: str, choice: str, chosen: Sequence[str], runs: Sequence[Run]) -> bool:
     """Whether an option has one value for each choice of its group, which is shown already."""
-    if key == choice or choice not in chosen or key == "model.pretrained":
+    if key == choice or choice not in chosen or key in ("model.pretrained", CHAIN):
         return False
     pairs = {(repr(_value(run, choice)), repr(_value(run, key))) for run in runs}
     return len(pairs) == len({first for first, _ in pairs})

@@ -39,6 +39,8 @@ class Pretrained(AnyModel):
     """Hub id, a folder in the hub's layout, or embedded:NAME."""
     revision: str | None
     """Branch, tag or commit on the hub; the commit is recorded."""
+    from_run: str | None
+    """Folder of a finished run: its model is where this one starts, in place of `path`."""
     pretrained: bool
     """False: the same architecture with random weights."""
     vision: str | None
@@ -53,6 +55,7 @@ class Scratch(AnyModel):
     """A network of our own that begins with nothing; its vocabulary is built from the training texts."""
 
     path = "from nothing"
+    from_run = None
     pretrained = False
     revision = None
     vision = None
