@@ -38,6 +38,9 @@ VARIANTS = {
     "gradual": ["freeze=gradual", "freeze.head_first=0.5", "freeze.every_steps=3", "training.checkpoint_every=2"],
     "gradual, sgd": ["freeze=gradual", "freeze.every_steps=2", "optimizer=sgd", "training.checkpoint_every=3"],
     "dann": ["transfer=dann", "task.domain.train={data}/test.csv", "training.checkpoint_every=2"],
+    "l2sp": ["transfer=l2sp", "training.checkpoint_every=2"],
+    "mixout": ["transfer=mixout", "training.checkpoint_every=2"],
+    "rdrop": ["transfer=rdrop", "training.checkpoint_every=2"],
     "sgd": ["optimizer=sgd", "optimizer.lr=0.5", "training.keep_checkpoints=1", "training.checkpoint_every=2"],
 }
 

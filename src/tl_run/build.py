@@ -74,7 +74,15 @@ def build(job: Job, group: Group = ALONE) -> Built:
     model = found.model
     torch.manual_seed(options.seed)
     last = heads.last_layer(model)
-    modules = transfer.kind(options.transfer).modules(options.transfer, task=task, last=last)
+    splits = {"train": job.splits.train, "validation": job.splits.validation, "domain": job.splits.domain}
+    splits = {name: rows for name, rows in (splits | {"test": job.splits.test}).items() if rows is not None}
+    modules = transfer.kind(options.transfer).modules(
+        options.transfer,
+        task=task,
+        last=last,
+        sizes={name: len(rows) for name, rows in splits.items()},
+        teacher=None,
+    )
     own = transfer.put_in(model, modules)
     new = {*(found.new if options.model.pretrained else ()), *own}
     machine = hardware.prepare(options.hardware, sum(p.numel() for p in model.parameters()), group)
@@ -94,9 +102,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
         dropout.use(model)
     loaded = time.perf_counter()
 
-    splits = {"train": job.splits.train, "validation": job.splits.validation, "domain": job.splits.domain}
-    splits |= {"test": job.splits.test}
-    encoded = {name: task.encode(rows, found.tokenizer) for name, rows in splits.items() if rows is not None}
+    encoded = {name: task.encode(rows, found.tokenizer) for name, rows in splits.items()}
     seconds = {"load": loaded - began, "encode": time.perf_counter() - loaded}
 
     task.start(model, found.new, encoded["train"])
@@ -118,6 +124,8 @@ def build(job: Job, group: Group = ALONE) -> Built:
         options.transfer,
         task=task,
         data=encoded,
+        model=model,
+        new=new,
         last=last,
         modules=modules,
         batch_size=options.training.batch_size,
@@ -145,6 +153,8 @@ def build(job: Job, group: Group = ALONE) -> Built:
         if task.open_vocabulary or options.hardware.shard
         else _vocabulary(found, encoded, learning.phases[0].learns, options.optimizer)
     )
+    if vocabulary is not None and method.whole_vocabulary:
+        vocabulary, why = None, [f"the whole vocabulary is computed: {method.whole_vocabulary}"]
     return Built(
         job=job,
         found=found,

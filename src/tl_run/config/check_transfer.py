@@ -1,6 +1,18 @@
 """What a method of transfer needs, and what it cannot be combined with."""
 
-from tl_run.config.options import SOLVED, Adaptation, Cdan, Images, Regression, Run
+from tl_run.config.options import (
+    SOLVED,
+    Adaptation,
+    Cdan,
+    Classification,
+    Images,
+    L2sp,
+    Mixout,
+    Rdrop,
+    Regression,
+    Relation,
+    Run,
+)
 from tl_run.errors import BadOption
 
 
@@ -29,6 +41,39 @@ def check_transfer(run: Run) -> None:
         )
     if isinstance(method, Adaptation):
         _check_adaptation(run, method)
+    if isinstance(method, L2sp | Mixout):
+        _check_start(run, transfer)
+    if isinstance(method, Rdrop):
+        _check_classes(run, transfer, "makes two predictions for each example agree")
+
+
+def _check_start(run: Run, transfer: str) -> None:
+    """There are starting weights, and they may move."""
+    if not run.model.pretrained:
+        raise BadOption(
+            f"{transfer} goes back to pretrained weights, and model={run.model.name} has none here: type "
+            "transfer=finetune, or a pretrained model"
+        )
+    if run.adapter.name != "none":
+        raise BadOption(
+            f"{transfer}: with adapter={run.adapter.name} the pretrained weights stay as they are anyway: "
+            "type adapter=none, or transfer=finetune"
+        )
+    if run.freeze.name == "trunk":
+        raise BadOption(
+            f"{transfer}: with freeze=trunk the pretrained weights stay as they are anyway: type "
+            "freeze=none, or transfer=finetune"
+        )
+
+
+def _check_classes(run: Run, transfer: str, why: str) -> None:
+    """One class for each example."""
+    task = run.task
+    if not isinstance(task, Classification | Relation | Images) or getattr(task, "multi_label", False):
+        raise BadOption(
+            f"{transfer} {why}, one class of several: task={task.name} has none; it goes with "
+            "classification, relation and images"
+        )
 
 
 def _check_adaptation(run: Run, method: Adaptation) -> None:

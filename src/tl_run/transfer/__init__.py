@@ -9,6 +9,9 @@ WITHIN = "transfer"
 
 METHODS = {
     "finetune": "tl_run.transfer.finetune:FineTune",
+    "l2sp": "tl_run.transfer.l2sp:L2sp",
+    "mixout": "tl_run.transfer.mixout:Mixout",
+    "rdrop": "tl_run.transfer.rdrop:Rdrop",
     "mmd": "tl_run.transfer.mmd:Mmd",
     "coral": "tl_run.transfer.coral:Coral",
     "dann": "tl_run.transfer.dann:Dann",

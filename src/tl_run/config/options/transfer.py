@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from tl_run.config.options.ranges import Count, NotNegative, Positive
+from tl_run.config.options.ranges import Count, NotNegative, Positive, Share
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,35 @@ class FineTune(Method):
     """Training goes on from the pretrained weights on the task's labels."""
 
     name: Literal["finetune"]
+
+
+@dataclass(frozen=True)
+class L2sp(Method):
+    """Fine-tuning, held near the weights that it began with (arXiv:1802.01483)."""
+
+    name: Literal["l2sp"]
+    alpha: NotNegative
+    """Half of it times the squared distance of what the checkpoint brought to where it began is added to the loss."""
+    beta: NotNegative
+    """The same for what is new, whose beginning counts as 0."""
+
+
+@dataclass(frozen=True)
+class Mixout(Method):
+    """Fine-tuning, with a part of the weights replaced at each step by those that it began with (arXiv:1909.11299)."""
+
+    name: Literal["mixout"]
+    p: Share
+    """The share of each matrix that is replaced."""
+
+
+@dataclass(frozen=True)
+class Rdrop(Method):
+    """Fine-tuning with two dropouts that shall say the same (arXiv:2106.14448)."""
+
+    name: Literal["rdrop"]
+    alpha: NotNegative
+    """What the divergence of both counts beside the task's loss."""
 
 
 @dataclass(frozen=True)
@@ -78,4 +107,4 @@ class Cdan(Adaptation):
     """Whether examples with sure predictions count more: 1 + exp(-entropy)."""
 
 
-Transfer = FineTune | Mmd | Coral | Dann | Cdan
+Transfer = FineTune | L2sp | Mixout | Rdrop | Mmd | Coral | Dann | Cdan
