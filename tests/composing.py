@@ -16,6 +16,7 @@ NEEDS |= {"task=regression": ("task.train=x.csv",), "task=relation": ("task.trai
 NEEDS |= {"task=generation": ("task.train=x.jsonl",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 NEEDS |= {f"transfer={name}": ("task.domain.train=x.csv",) for name in ("mmd", "coral", "dann", "cdan")}
+NEEDS |= {f"transfer={name}": ("transfer.teacher=run",) for name in ("distill", "distill_relations")}
 """What a choice cannot do without."""
 
 

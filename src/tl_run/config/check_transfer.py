@@ -5,6 +5,8 @@ from tl_run.config.options import (
     Adaptation,
     Cdan,
     Classification,
+    Distill,
+    DistillRelations,
     Images,
     L2sp,
     Mixout,
@@ -12,6 +14,7 @@ from tl_run.config.options import (
     Regression,
     Relation,
     Run,
+    Taught,
 )
 from tl_run.errors import BadOption
 
@@ -45,6 +48,24 @@ def check_transfer(run: Run) -> None:
         _check_start(run, transfer)
     if isinstance(method, Rdrop):
         _check_classes(run, transfer, "makes two predictions for each example agree")
+    if isinstance(method, Taught):
+        _check_taught(run, method)
+
+
+def _check_taught(run: Run, method: Taught) -> None:
+    """A teacher of the same classes, and vectors that can follow its own."""
+    transfer = f"transfer={method.name}"
+    if not method.teacher:
+        raise BadOption(f"{transfer} needs a teacher: type transfer.teacher=<folder of a finished run of this task>")
+    _check_classes(run, transfer, "asks a teacher for classes")
+    if isinstance(run.task, Images):
+        raise BadOption(f"{transfer}: task={run.task.name} has no texts for a teacher to read: type transfer=finetune")
+    compares = isinstance(method, DistillRelations) or (isinstance(method, Distill) and method.hidden)
+    if compares and run.freeze.name == "trunk" and run.model.head in ("stock", "linear", "layer"):
+        raise BadOption(
+            f"{transfer} and freeze=trunk: the vectors that shall be like the teacher's would stay as they are: type "
+            "freeze=none" + (", or transfer.hidden=0" if isinstance(method, Distill) else "")
+        )
 
 
 def _check_start(run: Run, transfer: str) -> None:

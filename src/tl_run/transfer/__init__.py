@@ -12,6 +12,8 @@ METHODS = {
     "l2sp": "tl_run.transfer.l2sp:L2sp",
     "mixout": "tl_run.transfer.mixout:Mixout",
     "rdrop": "tl_run.transfer.rdrop:Rdrop",
+    "distill": "tl_run.transfer.distill:Distill",
+    "distill_relations": "tl_run.transfer.distill_relations:DistillRelations",
     "mmd": "tl_run.transfer.mmd:Mmd",
     "coral": "tl_run.transfer.coral:Coral",
     "dann": "tl_run.transfer.dann:Dann",

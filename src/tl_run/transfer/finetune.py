@@ -38,7 +38,7 @@ class FineTune(Method):
         `model` is as it was loaded, whatever a checkpoint will bring, and `new` names what is drawn in it.
         """
         self.options, self.task, self.data, self.pad, self.hardware = options, task, data, pad, hardware
-        self.last, self.own, self.forward = last, modules or {}, forward
+        self.last, self.own, self.forward, self.teacher = last, modules or {}, forward, teacher
         self.divisible = options.divisible and task.options.divisible
         self.seed, self.batch_size = seed, batch_size
         self.stream = self.stream_of("train")

@@ -1,9 +1,10 @@
 """How knowledge moves from the pretrained model to the task: one dataclass for each method."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from tl_run.config.options.ranges import Count, NotNegative, Positive, Share
+from tl_run.config.schema import Range
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,40 @@ class Rdrop(Method):
     name: Literal["rdrop"]
     alpha: NotNegative
     """What the divergence of both counts beside the task's loss."""
+
+
+@dataclass(frozen=True)
+class Taught(Method):
+    """Fine-tuning beside a model that has learned the task already."""
+
+    teacher: str | None
+    """Folder of a finished run, or a model folder with a head for the same labels."""
+
+
+@dataclass(frozen=True)
+class Distill(Taught):
+    """What the teacher says of each example is learned too (arXiv:1503.02531)."""
+
+    name: Literal["distill"]
+    temperature: Positive
+    """What logits are divided by before they are compared."""
+    alpha: Annotated[float, Range(at_least=0, at_most=1)]
+    """What the teacher's word counts; the label counts the rest."""
+    hidden: NotNegative
+    """What the distance of the vectors before the logits counts (arXiv:1412.6550); 0: they are not compared."""
+
+
+@dataclass(frozen=True)
+class DistillRelations(Taught):
+    """How the teacher's vectors lie to each other is learned too (arXiv:1904.05068)."""
+
+    divisible = False
+
+    name: Literal["distill_relations"]
+    distance: NotNegative
+    """What the distances between two examples count."""
+    angle: NotNegative
+    """What the angles between three examples count."""
 
 
 @dataclass(frozen=True)
@@ -107,4 +142,4 @@ class Cdan(Adaptation):
     """Whether examples with sure predictions count more: 1 + exp(-entropy)."""
 
 
-Transfer = FineTune | L2sp | Mixout | Rdrop | Mmd | Coral | Dann | Cdan
+Transfer = FineTune | L2sp | Mixout | Rdrop | Distill | DistillRelations | Mmd | Coral | Dann | Cdan
