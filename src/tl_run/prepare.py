@@ -117,8 +117,8 @@ def _teacher(options: Run, labels: list[str]) -> Path | None:
     lacking = model_folder_of.lacks(folder, ("config", "weights", "tokenizer")) if folder.is_dir() else ["everything"]
     if lacking:
         raise BadOption(
-            f"transfer.teacher={typed}: there is no model with a head (lacking: {', '.join(lacking)}): type the folder of "
-            "a finished run, or its model folder"
+            f"transfer.teacher={typed}: there is no model with a head (lacking: {', '.join(lacking)}): type the folder "
+            "of a finished run, or its model folder"
         )
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     known = [*config.get("id2label", {}).values()]

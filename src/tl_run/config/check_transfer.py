@@ -8,12 +8,14 @@ from tl_run.config.options import (
     Distill,
     DistillRelations,
     Images,
+    InstanceWeighting,
     L2sp,
     Mixout,
     Rdrop,
     Regression,
     Relation,
     Run,
+    SelfTraining,
     Taught,
 )
 from tl_run.errors import BadOption
@@ -44,6 +46,16 @@ def check_transfer(run: Run) -> None:
         )
     if isinstance(method, Adaptation):
         _check_adaptation(run, method)
+    if isinstance(method, InstanceWeighting):
+        _check_domain(run, transfer)
+        if not isinstance(run.task, Classification | Regression | Relation) or getattr(run.task, "multi_label", False):
+            raise BadOption(
+                f"{transfer} weighs texts with one label or number each: task={run.task.name} has others; it goes with "
+                "classification, regression and relation"
+            )
+    if isinstance(method, SelfTraining):
+        _check_domain(run, transfer)
+        _check_classes(run, transfer, "learns from labels that the model gives")
     if isinstance(method, L2sp | Mixout):
         _check_start(run, transfer)
     if isinstance(method, Rdrop):
@@ -97,14 +109,18 @@ def _check_classes(run: Run, transfer: str, why: str) -> None:
         )
 
 
-def _check_adaptation(run: Run, method: Adaptation) -> None:
-    """Two domains, a vector for each example, and something below it that learns."""
-    task, transfer = run.task, f"transfer={method.name}"
-    if not task.domain.train:
+def _check_domain(run: Run, transfer: str) -> None:
+    if not run.task.domain.train:
         raise BadOption(
             f"{transfer} needs examples of the new domain, without labels: type task.domain.train=<file>, and "
             "task.domain.test=<file with labels> to score it"
         )
+
+
+def _check_adaptation(run: Run, method: Adaptation) -> None:
+    """Two domains, a vector for each example, and something below it that learns."""
+    task, transfer = run.task, f"transfer={method.name}"
+    _check_domain(run, transfer)
     if not (task.own_heads or isinstance(task, Images)) or getattr(task, "multi_label", False):
         raise BadOption(
             f"{transfer} compares one vector for each example: task={task.name} has none; it goes with classification, "

@@ -14,6 +14,8 @@ METHODS = {
     "rdrop": "tl_run.transfer.rdrop:Rdrop",
     "distill": "tl_run.transfer.distill:Distill",
     "distill_relations": "tl_run.transfer.distill_relations:DistillRelations",
+    "instance_weighting": "tl_run.transfer.instance_weighting:InstanceWeighting",
+    "self_training": "tl_run.transfer.self_training:SelfTraining",
     "mmd": "tl_run.transfer.mmd:Mmd",
     "coral": "tl_run.transfer.coral:Coral",
     "dann": "tl_run.transfer.dann:Dann",

@@ -1,4 +1,4 @@
-"""Relational distillation: how the examples of a batch lie to each other is learned from a teacher (arXiv:1904.05068)."""
+"""Relational distillation: how examples lie to each other is learned from a teacher (arXiv:1904.05068)."""
 
 from typing import Any
 
@@ -24,8 +24,8 @@ class DistillRelations(Taught):
         if last is None or teacher.last is None:
             whose = "this model's" if last is None else "the teacher's"
             raise BadOption(
-                f"transfer=distill_relations: {whose} head has no last linear layer, whose input could be compared: type "
-                + ("model.head=linear" if last is None else "transfer=distill")
+                f"transfer=distill_relations: {whose} head has no last linear layer, whose input could be "
+                "compared: type " + ("model.head=linear" if last is None else "transfer=distill")
             )
         return {}
 

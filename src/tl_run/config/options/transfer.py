@@ -142,4 +142,47 @@ class Cdan(Adaptation):
     """Whether examples with sure predictions count more: 1 + exp(-entropy)."""
 
 
-Transfer = FineTune | L2sp | Mixout | Rdrop | Distill | DistillRelations | Mmd | Coral | Dann | Cdan
+@dataclass(frozen=True)
+class InstanceWeighting(Method):
+    """Old examples count by how much they look like the new domain, as a domain classifier sees them."""
+
+    takes_domain = True
+
+    name: Literal["instance_weighting"]
+    clip: Annotated[float, Range(above=1)]
+    """An example counts at most so often as one that both domains have as often, and at least 1 / clip."""
+    folds: Annotated[int, Range(at_least=2)]
+    """An example is weighed by a classifier that has not seen it: so many are fitted."""
+
+
+@dataclass(frozen=True)
+class SelfTraining(Method):
+    """The model labels the new domain, and learns from what it is sure of."""
+
+    takes_domain = True
+
+    name: Literal["self_training"]
+    threshold: Share
+    """How sure the model must be of a label."""
+    warmup: Share
+    """The part of the run in which it learns from the old domain alone."""
+    rounds: Count
+    """How often the new domain is labelled anew in what comes after."""
+    weight: NotNegative
+    """What its own labels count beside the given ones."""
+
+
+Transfer = (
+    FineTune
+    | L2sp
+    | Mixout
+    | Rdrop
+    | Distill
+    | DistillRelations
+    | Mmd
+    | Coral
+    | Dann
+    | Cdan
+    | InstanceWeighting
+    | SelfTraining
+)
