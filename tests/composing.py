@@ -7,6 +7,7 @@ from hydra import initialize_config_dir
 
 from tl_run.config import check, messages
 
+DOMAIN = ("mmd", "coral", "dann", "cdan", "instance_weighting", "self_training")
 NEEDS = {"model=custom": ("model.path=.",), "task=classification": ("task.train=x.csv",)}
 NEEDS |= {"task=regression": ("task.train=x.csv",), "task=images": ("task.train=photos",)}
 NEEDS |= {"task=tagging": ("task.train=x.conll",), "task=srl": ("task.train=x.jsonl",)}
@@ -18,7 +19,8 @@ NEEDS |= {"task=image-text": ("task.train=x.csv",)}
 NEEDS |= {"task=triples": ("task.train=x.tsv", "model=transe"), "model=transe": ("task=triples-demo",)}
 NEEDS |= {"task=triples-demo": ("model=transe",), "task=triples-source": ("model=transe",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
-NEEDS |= {f"transfer={name}": ("task.domain.train=x.csv",) for name in ("mmd", "coral", "dann", "cdan")}
+NEEDS |= {f"transfer={name}": ("task.domain.train=x.csv",) for name in DOMAIN}
+NEEDS |= {f"transfer={name}": ("transfer.teacher=run",) for name in ("distill", "distill_relations")}
 NEEDS |= {"transfer=features": ("transfer.select=anova", "model.head=logistic", "freeze=trunk")}
 """What a choice cannot do without."""
 

@@ -42,6 +42,17 @@ VARIANTS = {
     "gradual": ["freeze=gradual", "freeze.head_first=0.5", "freeze.every_steps=3", "training.checkpoint_every=2"],
     "gradual, sgd": ["freeze=gradual", "freeze.every_steps=2", "optimizer=sgd", "training.checkpoint_every=3"],
     "dann": ["transfer=dann", "task.domain.train={data}/test.csv", "training.checkpoint_every=2"],
+    "self-training": [
+        "transfer=self_training",
+        "transfer.threshold=0.5",
+        "transfer.warmup=0.3",
+        "transfer.rounds=3",
+        "task.domain.train={data}/test.csv",
+        "training.checkpoint_every=1",
+    ],
+    "l2sp": ["transfer=l2sp", "training.checkpoint_every=2"],
+    "mixout": ["transfer=mixout", "training.checkpoint_every=2"],
+    "rdrop": ["transfer=rdrop", "training.checkpoint_every=2"],
     "sgd": ["optimizer=sgd", "optimizer.lr=0.5", "training.keep_checkpoints=1", "training.checkpoint_every=2"],
 }
 

@@ -1,5 +1,6 @@
 """The finished objects of a run, from its job: model, what learns, data, what is reused, the method, the budget."""
 
+import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,13 @@ from tl_run.config.options import SOLVED, Run
 from tl_run.data.encoded import Encoded
 from tl_run.distributed import ALONE, Group
 from tl_run.errors import BadOption
-from tl_run.model import attention, compact, dropout, heads, pretrained, reading, two_towers
+from tl_run.model import attention, compact, dropout, heads, pretrained, reading, saved, two_towers
 from tl_run.model.anatomy import Anatomy, anatomy
 from tl_run.model.design import Design
 from tl_run.prepare import Job
 from tl_run.solve import GRID, require_every_label
 from tl_run.training import Budget
+from tl_run.transfer.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,16 @@ def build(job: Job, group: Group = ALONE) -> Built:
     model = found.model
     torch.manual_seed(options.seed)
     last = heads.last_layer(model)
-    modules = transfer.kind(options.transfer).modules(options.transfer, task=task, last=last)
+    teacher = _teacher(job) if job.teacher else None
+    splits = {"train": job.splits.train, "validation": job.splits.validation, "domain": job.splits.domain}
+    splits = {name: rows for name, rows in (splits | {"test": job.splits.test}).items() if rows is not None}
+    modules = transfer.kind(options.transfer).modules(
+        options.transfer,
+        task=task,
+        last=last,
+        sizes={name: len(rows) for name, rows in splits.items()},
+        teacher=teacher,
+    )
     own = transfer.put_in(model, modules)
     new = {*(found.new if options.model.pretrained else ()), *own}
     machine = hardware.prepare(options.hardware, sum(p.numel() for p in model.parameters()), group)
@@ -98,9 +109,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
         dropout.use(model)
     loaded = time.perf_counter()
 
-    splits = {"train": job.splits.train, "validation": job.splits.validation, "domain": job.splits.domain}
-    splits |= {"test": job.splits.test}
-    encoded = {name: task.encode(rows, found.tokenizer) for name, rows in splits.items() if rows is not None}
+    encoded = {name: task.encode(rows, found.tokenizer) for name, rows in splits.items()}
     seconds = {"load": loaded - began, "encode": time.perf_counter() - loaded}
 
     task.start(model, found.new, encoded["train"])
@@ -122,12 +131,15 @@ def build(job: Job, group: Group = ALONE) -> Built:
         options.transfer,
         task=task,
         data=encoded,
+        model=model,
+        new=new,
         last=last,
         modules=modules,
         batch_size=options.training.batch_size,
         seed=options.seed,
         pad=found.pad,
         hardware=machine,
+        teacher=teacher,
         forward=reuse,
     )
     moving = [] if fixed else [name for name in parts.statistics if learning.learns_in(name)]
@@ -149,6 +161,8 @@ def build(job: Job, group: Group = ALONE) -> Built:
         if task.open_vocabulary or options.hardware.shard
         else _vocabulary(found, encoded, learning.phases[0].learns, options.optimizer)
     )
+    if vocabulary is not None and method.whole_vocabulary:
+        vocabulary, why = None, [f"the whole vocabulary is computed: {method.whole_vocabulary}"]
     return Built(
         job=job,
         found=found,
@@ -165,6 +179,28 @@ def build(job: Job, group: Group = ALONE) -> Built:
         vocabulary=vocabulary,
         notes=[*job.splits.notes, *task.notes, *found.notes, *(adapted.notes if adapted else []), *why],
         seconds=seconds,
+    )
+
+
+def _teacher(job: Job) -> Teacher:
+    """The teacher, and the training texts as it reads them. Raises: BadOption where it cannot read such long ones."""
+    assert job.teacher
+    model, tokenizer = saved.load_model(job.teacher)
+    encoded = job.task.encode(job.splits.train, tokenizer)
+    longest = min(getattr(model.config, "max_position_embeddings", None) or 10**9, tokenizer.model_max_length)
+    if encoded.lengths.max() > longest:
+        raise BadOption(
+            f"task.max_length={job.options.task.max_length}, but the teacher reads at most {longest} tokens: type "
+            f"task.max_length={longest}"
+        )
+    known = [model.config.id2label[i] for i in range(model.config.num_labels)]
+    return Teacher(
+        model=model,
+        last=heads.last_layer(model),
+        encoded=encoded,
+        pad=reading.padding(tokenizer),
+        order=[known.index(name) for name in job.task.labels],
+        key=json.dumps({name: own for name, own in job.weights.items() if name.startswith("teacher/")}),
     )
 
 

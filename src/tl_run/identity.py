@@ -17,6 +17,7 @@ NOT_PART = {
     "task": {"name", "train", "validation", "test", "dataset", "domain", "revision", "epochs"},
     "model": {"name", "path", "vision", "from_run", "revision", "lr"},
     "freeze": {"lr_factor"},
+    "transfer": {"teacher"},
     "adapter": {"lr_factor"},
     "hardware": {"name", "threads", "processes", "nodes", "endpoint", "shard", "elastic"},
     "training": {"checkpoint_every", "keep_checkpoints"},

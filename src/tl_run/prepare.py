@@ -1,5 +1,6 @@
 """Everything about a run that can fail without torch: options, where model and data lie, what the data holds."""
 
+import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +12,14 @@ from tl_run.config.options import ImageText, Run, Scratch, TransE
 from tl_run.data import sources, splits
 from tl_run.data.table import Table
 from tl_run.errors import BadOption
+from tl_run.folder import CONFIG
+from tl_run.model import folder as model_folder_of
 from tl_run.model.scratch import folder as scratch
 from tl_run.model.scratch import graph
 from tl_run.task.kind import Kind
 
 GROUPS = ("task", "model", "transfer")
-PATHS = {"train", "validation", "test", "dataset", "path", "vision", "from_run"}
+PATHS = {"train", "validation", "test", "dataset", "path", "vision", "from_run", "teacher"}
 """Their options that may name files or folders."""
 
 
@@ -34,6 +37,8 @@ class Job:
     model_folder: Path
     vision_folder: Path | None
     """Of the encoder of pictures, where texts are read too."""
+    teacher: Path | None
+    """Folder of the model that teaches, where one does."""
     commits: dict[str, str | None]
     identity: str
     started: float
@@ -78,6 +83,9 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     data, weights = identity.of_tables(contents), identity.of_model(model_folder)
     if vision_folder:
         weights |= {f"vision/{name}": checksum for name, checksum in identity.of_model(vision_folder).items()}
+    teacher = _teacher(options, kind.labels)
+    if teacher:
+        weights |= {f"teacher/{name}": checksum for name, checksum in identity.of_model(teacher).items()}
     return Job(
         options=options,
         config=config,
@@ -88,6 +96,7 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         weights=weights,
         model_folder=model_folder,
         vision_folder=vision_folder,
+        teacher=teacher,
         commits=commits,
         identity=identity.identity(config, data, weights),
         started=started,
@@ -104,6 +113,34 @@ def _domain(options: Run, kind: Kind) -> tuple[Table | None, list[str]]:
         notes.append(f"task.domain.train is not read by transfer={options.transfer.name}: the old domain alone")
     used = domain.train and options.transfer.takes_domain
     return (kind.open(embedded.locate(domain.train)) if used and domain.train else None), notes
+
+
+def _teacher(options: Run, labels: list[str]) -> Path | None:
+    """The model folder of the teacher, in a run's folder or by itself. Raises: BadOption where it cannot teach this."""
+    typed = getattr(options.transfer, "teacher", None)
+    if typed is None:
+        return None
+    folder = embedded.locate(typed)
+    if (folder / CONFIG).is_file():
+        folder /= "model"
+        if not folder.is_dir():
+            raise BadOption(
+                f"transfer.teacher={typed}: the run is not finished, it has no model yet: tl-run resume={typed}"
+            )
+    lacking = model_folder_of.lacks(folder, ("config", "weights", "tokenizer")) if folder.is_dir() else ["everything"]
+    if lacking:
+        raise BadOption(
+            f"transfer.teacher={typed}: there is no model with a head (lacking: {', '.join(lacking)}): type the folder "
+            "of a finished run, or its model folder"
+        )
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    known = [*config.get("id2label", {}).values()]
+    if sorted(known) != sorted(labels):
+        raise BadOption(
+            f"transfer.teacher={typed}: it knows the labels {', '.join(known[:6]) or 'of no task'}; the task has "
+            f"{', '.join(labels[:6])}: type a teacher that was trained on the same labels"
+        )
+    return folder
 
 
 def stored(config: dict[str, Any]) -> dict[str, Any]:

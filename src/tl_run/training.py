@@ -127,7 +127,7 @@ def train(
             enter(now)
         batches = {name: stream.batch(state.step) for name, stream in streams.items()}
         rates = set_rates(optimizer, schedule(state.step) * now.lr_factor)
-        method.prepare(model, state.step)
+        method.prepare(model, state.step, state.step / budget.steps)
         gradient = _gradient(model, method, batches, optimizer, scaler, budget, seed, state, group)
         means = {name: mean.item() for name, mean in gradient.items()}
         loss = means.pop("loss")

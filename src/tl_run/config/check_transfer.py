@@ -1,6 +1,24 @@
 """What a method of transfer needs, and what it cannot be combined with."""
 
-from tl_run.config.options import SOLVED, Adaptation, Cdan, FrozenFeatures, Images, Regression, Run
+from tl_run.config.options import (
+    SOLVED,
+    Adaptation,
+    Cdan,
+    Classification,
+    Distill,
+    DistillRelations,
+    FrozenFeatures,
+    Images,
+    InstanceWeighting,
+    L2sp,
+    Mixout,
+    Rdrop,
+    Regression,
+    Relation,
+    Run,
+    SelfTraining,
+    Taught,
+)
 from tl_run.errors import BadOption
 
 
@@ -32,6 +50,75 @@ def check_transfer(run: Run) -> None:
         )
     if isinstance(method, Adaptation):
         _check_adaptation(run, method)
+    if isinstance(method, InstanceWeighting):
+        _check_domain(run, transfer)
+        if not isinstance(run.task, Classification | Regression | Relation) or getattr(run.task, "multi_label", False):
+            raise BadOption(
+                f"{transfer} weighs texts with one label or number each: task={run.task.name} has others; it goes with "
+                "classification, regression and relation"
+            )
+    if isinstance(method, SelfTraining):
+        _check_domain(run, transfer)
+        _check_classes(run, transfer, "learns from labels that the model gives")
+    if isinstance(method, L2sp | Mixout):
+        _check_start(run, transfer)
+    if isinstance(method, Rdrop):
+        _check_classes(run, transfer, "makes two predictions for each example agree")
+    if isinstance(method, Taught):
+        _check_taught(run, method)
+
+
+def _check_taught(run: Run, method: Taught) -> None:
+    """A teacher of the same classes, and vectors that can follow its own."""
+    transfer = f"transfer={method.name}"
+    if not method.teacher:
+        raise BadOption(f"{transfer} needs a teacher: type transfer.teacher=<folder of a finished run of this task>")
+    _check_classes(run, transfer, "asks a teacher for classes")
+    if isinstance(run.task, Images):
+        raise BadOption(f"{transfer}: task={run.task.name} has no texts for a teacher to read: type transfer=finetune")
+    compares = isinstance(method, DistillRelations) or (isinstance(method, Distill) and method.hidden)
+    if compares and run.freeze.name == "trunk" and run.model.head in ("stock", "linear", "layer"):
+        raise BadOption(
+            f"{transfer} and freeze=trunk: the vectors that shall be like the teacher's would stay as they are: type "
+            "freeze=none" + (", or transfer.hidden=0" if isinstance(method, Distill) else "")
+        )
+
+
+def _check_start(run: Run, transfer: str) -> None:
+    """There are starting weights, and they may move."""
+    if not run.model.pretrained:
+        raise BadOption(
+            f"{transfer} goes back to pretrained weights, and model={run.model.name} has none here: type "
+            "transfer=finetune, or a pretrained model"
+        )
+    if run.adapter.name != "none":
+        raise BadOption(
+            f"{transfer}: with adapter={run.adapter.name} the pretrained weights stay as they are anyway: "
+            "type adapter=none, or transfer=finetune"
+        )
+    if run.freeze.name == "trunk":
+        raise BadOption(
+            f"{transfer}: with freeze=trunk the pretrained weights stay as they are anyway: type "
+            "freeze=none, or transfer=finetune"
+        )
+
+
+def _check_classes(run: Run, transfer: str, why: str) -> None:
+    """One class for each example."""
+    task = run.task
+    if not isinstance(task, Classification | Relation | Images) or getattr(task, "multi_label", False):
+        raise BadOption(
+            f"{transfer} {why}, one class of several: task={task.name} has none; it goes with "
+            "classification, relation and images"
+        )
+
+
+def _check_domain(run: Run, transfer: str) -> None:
+    if not run.task.domain.train:
+        raise BadOption(
+            f"{transfer} needs examples of the new domain, without labels: type task.domain.train=<file>, and "
+            "task.domain.test=<file with labels> to score it"
+        )
 
 
 def _check_features(run: Run, method: FrozenFeatures) -> None:
@@ -57,11 +144,7 @@ def _check_features(run: Run, method: FrozenFeatures) -> None:
 def _check_adaptation(run: Run, method: Adaptation) -> None:
     """Two domains, a vector for each example, and something below it that learns."""
     task, transfer = run.task, f"transfer={method.name}"
-    if not task.domain.train:
-        raise BadOption(
-            f"{transfer} needs examples of the new domain, without labels: type task.domain.train=<file>, and "
-            "task.domain.test=<file with labels> to score it"
-        )
+    _check_domain(run, transfer)
     if not (task.own_heads or isinstance(task, Images)) or getattr(task, "multi_label", False):
         raise BadOption(
             f"{transfer} compares one vector for each example: task={task.name} has none; it goes with classification, "

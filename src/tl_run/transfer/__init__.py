@@ -9,6 +9,13 @@ WITHIN = "transfer"
 
 METHODS = {
     "finetune": "tl_run.transfer.finetune:FineTune",
+    "l2sp": "tl_run.transfer.l2sp:L2sp",
+    "mixout": "tl_run.transfer.mixout:Mixout",
+    "rdrop": "tl_run.transfer.rdrop:Rdrop",
+    "distill": "tl_run.transfer.distill:Distill",
+    "distill_relations": "tl_run.transfer.distill_relations:DistillRelations",
+    "instance_weighting": "tl_run.transfer.instance_weighting:InstanceWeighting",
+    "self_training": "tl_run.transfer.self_training:SelfTraining",
     "mmd": "tl_run.transfer.mmd:Mmd",
     "coral": "tl_run.transfer.coral:Coral",
     "dann": "tl_run.transfer.dann:Dann",

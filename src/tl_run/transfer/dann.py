@@ -21,9 +21,9 @@ class Dann(Adaptation):
     """
 
     @classmethod
-    def modules(cls, options: Any, *, task: Any, last: nn.Linear | None) -> dict[str, nn.Module]:
+    def modules(cls, options: Any, *, last: nn.Linear | None, **given: Any) -> dict[str, nn.Module]:
         """The domain classifier."""
-        super().modules(options, task=task, last=last)
+        super().modules(options, last=last, **given)
         assert last is not None
         return {"domain": classifier(cls.width(last), options.hidden)}
 

@@ -21,7 +21,7 @@ class Adaptation(FineTune):
     """
 
     @classmethod
-    def modules(cls, options: Any, *, task: Any, last: nn.Linear | None) -> dict[str, nn.Module]:
+    def modules(cls, options: Any, *, last: nn.Linear | None, **given: Any) -> dict[str, nn.Module]:
         """None. Raises: BadOption where the model has no vector for each example before its logits."""
         if last is None:
             raise BadOption(

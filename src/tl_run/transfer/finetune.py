@@ -1,6 +1,6 @@
 """Fine-tuning: training goes on from the pretrained weights on the task's labels. One stream, one term."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,19 @@ class FineTune(Method):
         seed: int,
         pad: Mapping[str, int],
         hardware: Any,
+        model: nn.Module,
+        new: Collection[str] = (),
         last: nn.Linear | None = None,
         modules: Mapping[str, Any] | None = None,
+        teacher: Any = None,
         forward: Callable[..., Any] = whole,
     ) -> None:
-        """`last`: the layer that gives the logits, where there is one; `modules`: what `Method.modules` has made."""
+        """`last`: the layer that gives the logits, where there is one; `modules`: what `Method.modules` has made.
+
+        `model` is as it was loaded, whatever a checkpoint will bring, and `new` names what is drawn in it.
+        """
         self.options, self.task, self.data, self.pad, self.hardware = options, task, data, pad, hardware
-        self.last, self.own, self.forward = last, modules or {}, forward
+        self.last, self.own, self.forward, self.teacher = last, modules or {}, forward, teacher
         self.divisible = options.divisible and task.options.divisible
         self.seed, self.batch_size = seed, batch_size
         self.stream = self.stream_of("train")

@@ -28,14 +28,19 @@ class Method:
     """False where a loss is no sum over examples: its batches are cut only as the user says."""
     data: Mapping[str, Encoded]
     """What each stream's indices point into."""
+    whole_vocabulary = ""
+    """Why rows of the vocabulary that no text has are computed too, where they are."""
     words = ""
     """For the plan: what it does, where that is more than fine-tuning."""
 
     @classmethod
-    def modules(cls, options: Any, *, task: Any, last: nn.Linear | None) -> dict[str, nn.Module]:
+    def modules(
+        cls, options: Any, *, task: Any, last: nn.Linear | None, sizes: Mapping[str, int], teacher: Any
+    ) -> dict[str, nn.Module]:
         """Modules of its own that learn beside the model and are not saved with it.
 
-        `last` is the layer that gives the logits, where there is one. Raises: BadOption when the method needs it.
+        `last` is the layer that gives the logits, where there is one; `sizes` counts the examples of each split.
+        Raises: BadOption when the method needs what is not there.
         """
         return {}
 
@@ -43,7 +48,7 @@ class Method:
         """The streams of a step; the first one counts epochs."""
         raise NotImplementedError
 
-    def prepare(self, model: nn.Module, step: int) -> None:
+    def prepare(self, model: nn.Module, step: int, progress: float) -> None:
         """Called before each step's gradient: what is computed anew from time to time, such as pseudo-labels."""
 
     def scalars(self, step: int, progress: float) -> dict[str, float]:

@@ -53,7 +53,15 @@ from tl_run.config.options.transfer import Adaptation as Adaptation
 from tl_run.config.options.transfer import Cdan as Cdan
 from tl_run.config.options.transfer import Coral as Coral
 from tl_run.config.options.transfer import Dann as Dann
+from tl_run.config.options.transfer import Distill as Distill
+from tl_run.config.options.transfer import DistillRelations as DistillRelations
 from tl_run.config.options.transfer import FineTune as FineTune
 from tl_run.config.options.transfer import FrozenFeatures as FrozenFeatures
+from tl_run.config.options.transfer import InstanceWeighting as InstanceWeighting
+from tl_run.config.options.transfer import L2sp as L2sp
+from tl_run.config.options.transfer import Mixout as Mixout
 from tl_run.config.options.transfer import Mmd as Mmd
+from tl_run.config.options.transfer import Rdrop as Rdrop
+from tl_run.config.options.transfer import SelfTraining as SelfTraining
+from tl_run.config.options.transfer import Taught as Taught
 from tl_run.config.options.transfer import Transfer as Transfer

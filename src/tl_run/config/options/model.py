@@ -181,6 +181,7 @@ class TransE(AnyModel):
 
     revision = None
     vision = None
+    from_run = None
 
     kind: Literal["transe"]
     path: str | None

@@ -11,15 +11,12 @@ from tl_run.config.schema import Range
 class Method:
     """What every method has."""
 
+    takes_domain = False
+    """Whether it learns from unlabelled examples of another domain (task.domain.train)."""
     divisible = True
     """Whether its loss is a sum over examples, so that a batch may be cut and shared."""
 
     name: str
-
-    @property
-    def takes_domain(self) -> bool:
-        """Whether it learns from unlabelled examples of another domain (task.domain.train)."""
-        return False
 
 
 @dataclass(frozen=True)
@@ -30,19 +27,79 @@ class FineTune(Method):
 
 
 @dataclass(frozen=True)
+class L2sp(Method):
+    """Fine-tuning, held near the weights that it began with (arXiv:1802.01483)."""
+
+    name: Literal["l2sp"]
+    alpha: NotNegative
+    """Half of it times the squared distance of what the checkpoint brought to where it began is added to the loss."""
+    beta: NotNegative
+    """The same for what is new, whose beginning counts as 0."""
+
+
+@dataclass(frozen=True)
+class Mixout(Method):
+    """Fine-tuning, with a part of the weights replaced at each step by those that it began with (arXiv:1909.11299)."""
+
+    name: Literal["mixout"]
+    p: Share
+    """The share of each matrix that is replaced."""
+
+
+@dataclass(frozen=True)
+class Rdrop(Method):
+    """Fine-tuning with two dropouts that shall say the same (arXiv:2106.14448)."""
+
+    name: Literal["rdrop"]
+    alpha: NotNegative
+    """What the divergence of both counts beside the task's loss."""
+
+
+@dataclass(frozen=True)
+class Taught(Method):
+    """Fine-tuning beside a model that has learned the task already."""
+
+    teacher: str | None
+    """Folder of a finished run, or a model folder with a head for the same labels."""
+
+
+@dataclass(frozen=True)
+class Distill(Taught):
+    """What the teacher says of each example is learned too (arXiv:1503.02531)."""
+
+    name: Literal["distill"]
+    temperature: Positive
+    """What logits are divided by before they are compared."""
+    alpha: Annotated[float, Range(at_least=0, at_most=1)]
+    """What the teacher's word counts; the label counts the rest."""
+    hidden: NotNegative
+    """What the distance of the vectors before the logits counts (arXiv:1412.6550); 0: they are not compared."""
+
+
+@dataclass(frozen=True)
+class DistillRelations(Taught):
+    """How the teacher's vectors lie to each other is learned too (arXiv:1904.05068)."""
+
+    divisible = False
+
+    name: Literal["distill_relations"]
+    distance: NotNegative
+    """What the distances between two examples count."""
+    angle: NotNegative
+    """What the angles between three examples count."""
+
+
+@dataclass(frozen=True)
 class Adaptation(Method):
     """Beside the task's loss a term that makes the vectors of both domains alike."""
+
+    takes_domain = True
 
     weight: NotNegative
     """What the term counts beside the task's loss."""
     schedule: Literal["ramp", "constant"]
     """ramp: the weight rises from 0 as 2 / (1 + exp(-10 p)) - 1, where p goes from 0 to 1 over the run
     (arXiv:1505.07818, section 5.2.2)."""
-
-    @property
-    def takes_domain(self) -> bool:
-        """Always."""
-        return True
 
 
 @dataclass(frozen=True)
@@ -102,9 +159,53 @@ class FrozenFeatures(Method):
     """coral: features of the new domain (task.domain.train) get the statistics of the old one (arXiv:1511.05547)."""
 
     @property
-    def takes_domain(self) -> bool:
+    def takes_domain(self) -> bool:  # type: ignore[override]
         """Where it aligns."""
         return self.align != "none"
 
 
-Transfer = FineTune | Mmd | Coral | Dann | Cdan | FrozenFeatures
+@dataclass(frozen=True)
+class InstanceWeighting(Method):
+    """Old examples count by how much they look like the new domain, as a domain classifier sees them."""
+
+    takes_domain = True
+
+    name: Literal["instance_weighting"]
+    clip: Annotated[float, Range(above=1)]
+    """An example counts at most so often as one that both domains have as often, and at least 1 / clip."""
+    folds: Annotated[int, Range(at_least=2)]
+    """An example is weighed by a classifier that has not seen it: so many are fitted."""
+
+
+@dataclass(frozen=True)
+class SelfTraining(Method):
+    """The model labels the new domain, and learns from what it is sure of."""
+
+    takes_domain = True
+
+    name: Literal["self_training"]
+    threshold: Share
+    """How sure the model must be of a label."""
+    warmup: Share
+    """The part of the run in which it learns from the old domain alone."""
+    rounds: Count
+    """How often the new domain is labelled anew in what comes after."""
+    weight: NotNegative
+    """What its own labels count beside the given ones."""
+
+
+Transfer = (
+    FineTune
+    | L2sp
+    | Mixout
+    | Rdrop
+    | Distill
+    | DistillRelations
+    | Mmd
+    | Coral
+    | Dann
+    | Cdan
+    | InstanceWeighting
+    | SelfTraining
+    | FrozenFeatures
+)

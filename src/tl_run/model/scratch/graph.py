@@ -87,7 +87,7 @@ def made(options: Any, entities: Sequence[str], relations: Sequence[str], source
 
     Raises: BadInput, BadOption when the source does not fit, MachineFault.
     """
-    wanted = dict(zip(KINDS, (entities, relations), strict=True))
+    wanted: dict[str, Sequence[str]] = dict(zip(KINDS, (entities, relations), strict=True))
     if source is None:
         names, tensors = Names({kind: Origin(fresh=[*own]) for kind, own in wanted.items()}), {}
     else:
@@ -108,7 +108,7 @@ def made(options: Any, entities: Sequence[str], relations: Sequence[str], source
         from safetensors.numpy import save_file
 
         folder.parent.mkdir(parents=True, exist_ok=True)
-        writers = {
+        writers: dict[str, Any] = {
             "config.json": lambda path: Path(path).write_text(json.dumps(config, indent=2), encoding="utf-8"),
             NAMES: lambda path: Path(path).write_text(names.json(), encoding="utf-8"),
         }

@@ -1,0 +1,46 @@
+"""R-Drop: two passes with other dropouts shall say the same of an example (arXiv:2106.14448)."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tl_run.transfer.finetune import FineTune
+from tl_run.transfer.method import Batches
+
+
+class Rdrop(FineTune):
+    """The mean of the task's loss in both passes, and alpha times the symmetric divergence of what they say.
+
+    Where we differ: the paper writes the sum of both losses, its code takes the mean, and so do we.
+    """
+
+    def __init__(self, options: Any, **given: Any) -> None:
+        super().__init__(options, **given)
+        self.words = f"rdrop: two passes for each example, their divergence counts {options.alpha:g}"
+
+    def weights(self, batches: Batches) -> dict[str, float]:
+        """Examples beside labelled items."""
+        return super().weights(batches) | {"rdrop": len(batches["train"])}
+
+    def scalars(self, step: int, progress: float) -> dict[str, float]:
+        """Of the last part of a batch the share of examples that both passes give the same class."""
+        return {"rdrop/agreement": self.agreement.item()}
+
+    def terms(
+        self, model: nn.Module, batches: Batches, step: int, progress: float
+    ) -> dict[str, tuple[float, torch.Tensor]]:
+        """Both losses, and the divergence."""
+        passes = [self.outputs(model, "train", batches["train"], step) for _ in range(2)]
+        losses = torch.stack([self.task.loss(outputs, batch) for outputs, batch in passes])
+        one, other = (outputs.logits.float() for outputs, _ in passes)
+        self.agreement = (one.argmax(-1) == other.argmax(-1)).float().mean().detach()
+        return {"task": (1.0, losses.mean()), "rdrop": (self.options.alpha, divergence(one, other))}
+
+
+def divergence(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """(KL(P | Q) + KL(Q | P)) / 2 of logits (examples, labels) each, summed over examples."""
+    p, q = one.log_softmax(-1), other.log_softmax(-1)
+    both = F.kl_div(q, p, log_target=True, reduction="sum") + F.kl_div(p, q, log_target=True, reduction="sum")
+    return both / 2
