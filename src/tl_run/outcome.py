@@ -46,6 +46,7 @@ def describe(built: Built, state: State, split: str, final: Evaluation, audit: d
             "trainable": sum(p.numel() for name, p in built.model.named_parameters() if name in learned),
         },
         "start": built.found.start.as_data(),
+        **built.method.facts(state.step),
         "audit": audit,
         "identity": job.identity,
     }
