@@ -50,6 +50,7 @@ VARIANTS = {
         "task.domain.train={data}/test.csv",
         "training.checkpoint_every=1",
     ],
+    "fedprox": ["transfer=fedprox", "transfer.clients=4", "training.epochs=4", "training.checkpoint_every=1"],
     "l2sp": ["transfer=l2sp", "training.checkpoint_every=2"],
     "mixout": ["transfer=mixout", "training.checkpoint_every=2"],
     "rdrop": ["transfer=rdrop", "training.checkpoint_every=2"],

@@ -145,6 +145,11 @@ def build(job: Job, group: Group = ALONE) -> Built:
     moving = [] if fixed else [name for name in parts.statistics if learning.learns_in(name)]
     if moving:  # a loss is no sum over examples any more: what one is counted as depends on the others in its batch
         method.divisible = False
+        if not method.moves_statistics:
+            raise BadOption(
+                f"transfer={options.transfer.name}: batch normalization would take the statistics of one client after "
+                "the other: type model.statistics=fixed"
+            )
         if options.hardware.ranks > 1:
             raise BadOption(
                 f"hardware.processes={options.hardware.ranks}: batch normalization learns by the statistics of a whole "

@@ -47,6 +47,7 @@ def describe(built: Built, state: State, split: str, final: Evaluation, audit: d
         },
         "start": built.found.start.as_data()
         | ({"from_run": str(options.model.from_run), "chain": job.chain} if job.chain else {}),
+        **built.method.facts(state.step),
         "audit": audit,
         "identity": job.identity,
     }

@@ -142,7 +142,7 @@ def train(
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
         state.step += 1
-        state.examples += sum(map(len, batches.values()))
+        state.examples += method.examples(batches)
         state.loss_sum, state.loss_steps = state.loss_sum + loss, state.loss_steps + 1
         state.train_seconds += time.perf_counter() - step_started
         if scaler.is_enabled():

@@ -1,5 +1,7 @@
 """What a method of transfer needs, and what it cannot be combined with."""
 
+from importlib.util import find_spec
+
 from tl_run.config.options import (
     SOLVED,
     Adaptation,
@@ -7,6 +9,7 @@ from tl_run.config.options import (
     Classification,
     Distill,
     DistillRelations,
+    Federated,
     FrozenFeatures,
     Images,
     InstanceWeighting,
@@ -60,6 +63,8 @@ def check_transfer(run: Run) -> None:
     if isinstance(method, SelfTraining):
         _check_domain(run, transfer)
         _check_classes(run, transfer, "learns from labels that the model gives")
+    if isinstance(method, Federated):
+        _check_federated(run, method)
     if isinstance(method, L2sp | Mixout):
         _check_start(run, transfer)
     if isinstance(method, Rdrop):
@@ -82,6 +87,26 @@ def _check_taught(run: Run, method: Taught) -> None:
             f"{transfer} and freeze=trunk: the vectors that shall be like the teacher's would stay as they are: type "
             "freeze=none" + (", or transfer.hidden=0" if isinstance(method, Distill) else "")
         )
+
+
+def _check_federated(run: Run, method: Federated) -> None:
+    """Classes to split by, and what privacy is counted from."""
+    transfer = f"transfer={method.name}"
+    if run.hardware.precision == "fp16":
+        raise BadOption(
+            f"{transfer}: clients take steps of their own, without a scaler: type hardware.precision=bf16 or fp32"
+        )
+    if method.split == "dirichlet":
+        _check_classes(run, f"{transfer} transfer.split=dirichlet", "splits classes among clients")
+    if not method.noise:
+        return
+    if method.clip is None:
+        raise BadOption(
+            f"transfer.noise={method.noise:g} hides a client only where its update has a largest norm: type "
+            "transfer.clip=1"
+        )
+    if find_spec("opacus") is None:
+        raise BadOption("transfer.noise: epsilon is counted by opacus, which is missing: pip install 'tl-run[privacy]'")
 
 
 def _check_start(run: Run, transfer: str) -> None:

@@ -16,6 +16,8 @@ METHODS = {
     "distill_relations": "tl_run.transfer.distill_relations:DistillRelations",
     "instance_weighting": "tl_run.transfer.instance_weighting:InstanceWeighting",
     "self_training": "tl_run.transfer.self_training:SelfTraining",
+    "fedavg": "tl_run.transfer.fedavg:FedAvg",
+    "fedprox": "tl_run.transfer.fedavg:FedProx",
     "mmd": "tl_run.transfer.mmd:Mmd",
     "coral": "tl_run.transfer.coral:Coral",
     "dann": "tl_run.transfer.dann:Dann",

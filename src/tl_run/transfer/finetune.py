@@ -51,6 +51,10 @@ class FineTune(Method):
         """The training examples."""
         return {"train": self.stream}
 
+    def epoch(self, stream: str, step: int) -> int:
+        """Which time a stream is seen: what is drawn at random for an example follows it."""
+        return step // self.streams()[stream].steps_per_epoch
+
     def weights(self, batches: Batches) -> dict[str, float]:
         """Labelled items in the batch."""
         return {"task": self.task.weight(self.data["train"], batches["train"])}
@@ -66,7 +70,7 @@ class FineTune(Method):
         self, model: nn.Module, stream: str, indices: np.ndarray, step: int
     ) -> tuple[Any, dict[str, torch.Tensor]]:
         """What the model says of these examples of a stream, and the batch as it was collated, on the device."""
-        epoch = step // self.streams()[stream].steps_per_epoch
+        epoch = self.epoch(stream, step)
         batch = self.task.collate_training(self.data[stream], indices, self.pad, self.seed, epoch)
         batch = {name: tensor.to(self.hardware.device, non_blocking=True) for name, tensor in batch.items()}
         with self.hardware.autocast():

@@ -30,6 +30,8 @@ class Method:
     """What each stream's indices point into."""
     whole_vocabulary = ""
     """Why rows of the vocabulary that no text has are computed too, where they are."""
+    moves_statistics = True
+    """Whether batch normalization may take its statistics from the batches that the method makes."""
     words = ""
     """For the plan: what it does, where that is more than fine-tuning."""
 
@@ -50,6 +52,14 @@ class Method:
 
     def prepare(self, model: nn.Module, step: int, progress: float) -> None:
         """Called before each step's gradient: what is computed anew from time to time, such as pseudo-labels."""
+
+    def examples(self, batches: Batches) -> int:
+        """How many examples a step sees."""
+        return sum(map(len, batches.values()))
+
+    def facts(self, steps: int) -> dict[str, Any]:
+        """What result.json shall say of the method after so many steps."""
+        return {}
 
     def scalars(self, step: int, progress: float) -> dict[str, float]:
         """What to show of the method itself beside the terms of its loss."""

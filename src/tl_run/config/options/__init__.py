@@ -55,6 +55,9 @@ from tl_run.config.options.transfer import Coral as Coral
 from tl_run.config.options.transfer import Dann as Dann
 from tl_run.config.options.transfer import Distill as Distill
 from tl_run.config.options.transfer import DistillRelations as DistillRelations
+from tl_run.config.options.transfer import FedAvg as FedAvg
+from tl_run.config.options.transfer import Federated as Federated
+from tl_run.config.options.transfer import FedProx as FedProx
 from tl_run.config.options.transfer import FineTune as FineTune
 from tl_run.config.options.transfer import FrozenFeatures as FrozenFeatures
 from tl_run.config.options.transfer import InstanceWeighting as InstanceWeighting

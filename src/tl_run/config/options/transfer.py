@@ -194,6 +194,46 @@ class SelfTraining(Method):
     """What its own labels count beside the given ones."""
 
 
+@dataclass(frozen=True)
+class Federated(Method):
+    """Clients learn from their own examples, and a server from what their weights have changed by."""
+
+    clients: Count
+    """Among so many the training examples are split."""
+    fraction: Annotated[float, Range(above=0, at_most=1)]
+    """The share of clients that takes part in a round."""
+    local_epochs: Count
+    """How often a client goes over its examples in a round."""
+    local_lr: Positive
+    """A client's learning rate: plain gradient descent in batches of training.batch_size."""
+    split: Literal["iid", "dirichlet"]
+    """iid: each client has as many, drawn at random; dirichlet: of each class a part of random size."""
+    concentration: Positive
+    """Of the Dirichlet distribution: 0.1 gives most clients one class, 100 gives all nearly the same."""
+    clip: Positive | None
+    """Largest norm of a client's update."""
+    noise: NotNegative
+    """Standard deviation of the noise on the sum of updates, in units of clip; 0: none, and no privacy."""
+    delta: Share
+    """Epsilon is told for this delta, which is well below 1 / clients."""
+
+
+@dataclass(frozen=True)
+class FedAvg(Federated):
+    """Federated averaging (arXiv:1602.05629)."""
+
+    name: Literal["fedavg"]
+
+
+@dataclass(frozen=True)
+class FedProx(Federated):
+    """As fedavg, and clients are held near the server's weights (arXiv:1812.06127)."""
+
+    name: Literal["fedprox"]
+    mu: NotNegative
+    """Half of it times the squared distance to the server's weights is added to a client's loss."""
+
+
 Transfer = (
     FineTune
     | L2sp
@@ -208,4 +248,6 @@ Transfer = (
     | InstanceWeighting
     | SelfTraining
     | FrozenFeatures
+    | FedAvg
+    | FedProx
 )
