@@ -21,7 +21,7 @@ NEEDS |= {"task=triples-demo": ("model=transe",), "task=triples-source": ("model
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 NEEDS |= {f"transfer={name}": ("task.domain.train=x.csv",) for name in DOMAIN}
 NEEDS |= {f"transfer={name}": ("transfer.teacher=run",) for name in ("distill", "distill_relations")}
-NEEDS |= {"transfer=features": ("transfer.select=anova", "model.head=logistic", "freeze=trunk")}
+NEEDS |= {"transfer=features": ("model.head=logistic", "freeze=trunk", "transfer.select=anova")}
 """What a choice cannot do without."""
 
 
