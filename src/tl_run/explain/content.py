@@ -128,6 +128,8 @@ def explain(run: Finished, path: str, examples: Sequence[Any], choice: Choice, d
     """Look at examples of a file through the run's model. Raises: Failure."""
     kind = run.kind
     model, tokenizer, hardware = finished.load(run, device)
+    if getattr(getattr(model, "design", None), "tfidf", False):
+        raise BadOption(f"{run.path}: its head counts tokens beside reading their embeddings: they do not say it all")
     baseline, name = _baseline(tokenizer, choice.baseline)
     encoded = kind.encode(examples, tokenizer)
     found = finished.evaluate(run, model, tokenizer, hardware, encoded, size)
