@@ -14,6 +14,8 @@ NEEDS |= {"task=qa": ("task.train=x.json",), "task=lm": ("task.train=x.txt",)}
 NEEDS |= {"task=similarity": ("task.train=x.csv",)}
 NEEDS |= {"task=regression": ("task.train=x.csv",), "task=relation": ("task.train=x.csv",)}
 NEEDS |= {"task=generation": ("task.train=x.jsonl",)}
+NEEDS |= {"task=triples": ("task.train=x.tsv", "model=transe"), "model=transe": ("task=triples-demo",)}
+NEEDS |= {"task=triples-demo": ("model=transe",), "task=triples-source": ("model=transe",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 NEEDS |= {f"transfer={name}": ("task.domain.train=x.csv",) for name in ("mmd", "coral", "dann", "cdan")}
 NEEDS |= {"transfer=features": ("transfer.select=anova", "model.head=logistic", "freeze=trunk")}

@@ -7,7 +7,8 @@ __version__ = "0.1.0"
 
 
 def load_model(folder: str | PathLike[str]) -> tuple[Any, Any]:
-    """The model that a run has saved, in eval mode on the CPU, and its tokenizer (of pictures: its image processor).
+    """The model that a run has saved, in eval mode on the CPU, and its tokenizer (of pictures: its image processor;
+    of a graph: its names).
 
     `folder` is the `model` folder of a run. Heads of every kind load, also those that transformers has no class for:
 

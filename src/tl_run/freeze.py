@@ -63,6 +63,8 @@ class Freeze:
 def _remedy(anatomy: Anatomy, options: Any) -> str:
     if anatomy.head:
         return "type another freeze, or freeze=none"
+    if not anatomy.layers:
+        return "nothing in the model is new: type freeze=pattern freeze.pattern=<what stays>, or freeze=none"
     why = "the model has no head, it writes with its embeddings"
     if options.name == "gradual":
         return f"{why}: type freeze.head_first=0"

@@ -59,7 +59,7 @@ def write(built: Built, folder: Path, split: str, final: Evaluation, result: dic
     if adapted:
         if job.options.model.pretrained:  # random weights lie in no folder that the adapter could be put on again
             commit = job.commits.get("model")
-            base = job.options.model.path if commit else str(job.model_folder.absolute())
+            base = (commit and job.options.model.path) or str(job.model_folder.absolute())
             durable.write_folder(folder / "adapter", adapted.files(model, base, commit), {"identity": job.identity})
         adapted.merge(model)
     model.config.update(job.task.head())  # with what validation has settled

@@ -43,7 +43,7 @@ def rows(built: Built, folder: Path) -> list[tuple[str, str]]:
         ("task", f"{options.task.name}: {counts}; {shown}best by {job.task.metric}"),
         (
             "model",
-            f"{options.model.name}: {options.model.path}{f' at {commit[:8]}' if commit else ''}"
+            f"{options.model.name}: {options.model.path or 'from nothing'}{f' at {commit[:8]}' if commit else ''}"
             f"{'' if options.model.pretrained else ', random weights'}, {_layers(parts)}{_head(options, model)}",
         ),
         *_start(built.found.start, every=options.plan),

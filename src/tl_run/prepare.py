@@ -7,11 +7,12 @@ from typing import Any
 
 from tl_run import embedded, hub, identity, task
 from tl_run.config import check
-from tl_run.config.options import Run, Scratch
+from tl_run.config.options import Run, Scratch, TransE
 from tl_run.data import sources, splits
 from tl_run.data.table import Table
 from tl_run.errors import BadOption
 from tl_run.model.scratch import folder as scratch
+from tl_run.model.scratch import graph
 from tl_run.task.kind import Kind
 
 GROUPS = ("task", "model", "transfer")
@@ -60,6 +61,8 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     if isinstance(options.model, Scratch):
         assert kind.row_length is not None  # there is no head for pictures
         model_folder = scratch.made(options.model, kind.corpus(made.train), kind.row_length, kind.auto_class)
+    if isinstance(options.model, TransE):
+        model_folder = graph.made(options.model, kind.entities, kind.relations, model_folder)
     assert model_folder is not None
     if new:
         made = replace(made, domain=kind.read_unlabelled(new))
@@ -112,13 +115,14 @@ def stored(config: dict[str, Any]) -> dict[str, Any]:
 def find(options: Run, kind: Kind) -> tuple[Path | None, Path | None, dict[str, str | None]]:
     """Folders of model and dataset, and their commits on the hub; what is missing is named at once.
 
-    A model that begins with nothing has no folder yet: one is made when its training texts are known.
+    A model that begins with nothing has no folder yet: one is made when its training texts, or names, are known.
     """
     model, data = options.model, options.task
     wanted: dict[str, hub.Wanted] = {}
-    if not isinstance(model, Scratch) and not model.path.startswith(embedded.PREFIX):
+    if not isinstance(model, Scratch) and model.path and not model.path.startswith(embedded.PREFIX):
         files = ("config", *(["weights"] if model.pretrained else []), kind.processor)
-        wanted["model"] = hub.Wanted("model", model.path, "model.path", "model=tiny", model.revision, files)
+        instead = "model.path=null" if isinstance(model, TransE) else "model=tiny"
+        wanted["model"] = hub.Wanted("model", model.path, "model.path", instead, model.revision, files)
     if data.dataset:
         names = tuple(name for name in (data.splits.train, data.splits.validation, data.splits.test) if name)
         wanted["dataset"] = hub.Wanted(
@@ -134,6 +138,6 @@ def find(options: Run, kind: Kind) -> tuple[Path | None, Path | None, dict[str, 
 
 def _embedded_model(model: Any, kind: Kind) -> Path | None:
     """Of the embedded family the member that reads what the kind has."""
-    if isinstance(model, Scratch):
+    if isinstance(model, Scratch) or not model.path:
         return None
     return embedded.locate(kind.tiny if model.path == Kind.tiny else model.path)

@@ -16,9 +16,10 @@ CHOICES = {
     "generation-demo images images-demo intents lm lm-demo mnli ner ner-zh nli paraphrase qa qa-demo qnli "
     "qqp regression regression-demo relation relation-demo reviews reviews-zh rte samsum "
     "semeval-relations sentiment similarity similarity-demo similarity-score spam squad squad_v2 srl "
-    "srl-demo stsb summarization tagging tagging-demo topic translation translation-fr wikitext-2",
+    "srl-demo stsb summarization tagging tagging-demo topic translation translation-fr triples triples-demo "
+    "triples-source wikitext-2",
     "model": "bert-base bert-base-chinese custom distilbert electra-small gpt2 minilm mobilenet resnet rnn "
-    "roberta-base separable-cnn seq2seq-small tiny transformer-small vit xlm-roberta-base",
+    "roberta-base separable-cnn seq2seq-small tiny transe transformer-small vit xlm-roberta-base",
     "freeze": "all_but_bias all_but_norms bottom embeddings gradual none pattern schedule trunk",
     "adapter": "lora none",
     "transfer": "cdan coral dann features finetune mmd",

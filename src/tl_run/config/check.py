@@ -25,7 +25,10 @@ from tl_run.config.options import (
     SeparableCnn,
     Seq2Seq,
     Similarity,
+    Task,
+    TransE,
     Transformer,
+    Triples,
 )
 from tl_run.config.schema import build
 from tl_run.errors import BadOption
@@ -34,7 +37,7 @@ GROUPS = ("task", "model", "freeze", "adapter", "transfer", "optimizer", "hardwa
 
 
 def register_resolvers() -> None:
-    """`${times:a,b}` is the product of its arguments."""
+    """`${times:a,b}` is the product of its arguments; `${given:a}` whether it is not null."""
 
     def times(*factors: float) -> float:
         product = 1.0
@@ -43,6 +46,7 @@ def register_resolvers() -> None:
         return float(f"{product:.6g}")  # 2e-5 * 50 is 0.001, not 0.0010000000000000002
 
     OmegaConf.register_new_resolver("times", times, replace=True)
+    OmegaConf.register_new_resolver("given", lambda value: value is not None, replace=True)
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
@@ -112,6 +116,7 @@ def check(config: dict[str, Any]) -> Run:
         _check_weights(task, run.model.head)
     if isinstance(task, Relation) and (task.head is None) != (task.tail is None):
         raise BadOption("task.head and task.tail name the columns of both entities: type both, or none for <e1>, <e2>")
+    _check_graph(task, run.model)
     _check_head(run.model, run.freeze.name, task.own_pooling)
     _check_shape(run.model)
     if run.model.copy is not None:
@@ -177,6 +182,8 @@ def _check_shard(run: Run) -> None:
         raise BadOption(f"{shard}: what learns is fixed, and freeze={run.freeze.name} changes it: type freeze=none")
     if run.adapter.name != "none":
         raise BadOption(f"{shard}: type adapter=none, or hardware.shard=false with adapter={run.adapter.name}")
+    if isinstance(run.task, Triples):
+        raise BadOption(f"{shard}: the vectors of a graph are no stack of layers: type hardware.shard=false")
     if isinstance(run.task, Generation):
         raise BadOption(f"{shard}: processes that write texts do not keep step: type hardware.shard=false")
     if run.hardware.compile:
@@ -229,6 +236,20 @@ def _check_shape(model: Model) -> None:
         raise BadOption(f"model.hidden={model.hidden}: model.bidirectional=true halves it, so type an even number")
     if isinstance(model, SeparableCnn) and model.kernel % 2 == 0:
         raise BadOption(f"model.kernel={model.kernel}: a kernel has a middle, so type an odd number")
+
+
+def _check_graph(task: Task, model: Model) -> None:
+    """Triples need vectors of a graph, and those need triples."""
+    if not isinstance(model, TransE):
+        if isinstance(task, Triples):
+            raise BadOption(f"task={task.name}: model={model.name} has no vectors of a graph: type model=transe")
+        return
+    if not isinstance(task, Triples):
+        raise BadOption(f"model={model.name} has vectors of a graph, no text or picture goes in: type task=triples")
+    if model.pretrained and model.path is None:
+        raise BadOption("model.pretrained=true: nothing is there to begin with: type model.path=<source run>/model")
+    if model.dropout is not None:
+        raise BadOption(f"model.dropout={model.dropout:g} does nothing with model={model.name}: leave it out")
 
 
 def _check_language_model(task: LanguageModel) -> None:

@@ -68,12 +68,12 @@ def card(job: Any, result: dict[str, Any]) -> str:
     if options.model.head == "svm":
         use += "\nThe logits are decision values; a softmax over them gives no calibrated probabilities.\n"
     labels = f"Labels: {', '.join(job.task.labels)}. " if job.task.labels else ""
-    parameters = result["parameters"]
+    parameters, source = result["parameters"], options.model.path or "from nothing"
     return f"""---
 {yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---
 # {options.task.name}: {options.model.name}, {options.transfer.name}
 
-Made by tl-run: `{options.model.path}` moved over to the task *{options.task.name}* ({options.transfer.name},
+Made by tl-run: `{source}` moved over to the task *{options.task.name}* ({options.transfer.name},
 freeze={options.freeze.name}, adapter={options.adapter.name}, head={options.model.head}, seed {options.seed});
 {parameters["trainable"]:,} of {parameters["total"]:,} parameters learned.
 {labels}{job.task.reading}

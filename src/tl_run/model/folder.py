@@ -9,6 +9,7 @@ FILES = {
     "weights": ("*.safetensors",),
     "tokenizer": ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "tokenizer_config.json"),
     "image processor": ("preprocessor_config.json",),
+    "names": ("names.json",),
 }
 NO_PICKLE = "no safetensors there, and no pickle (.bin) is read"
 CONVERT = (

@@ -18,6 +18,8 @@ from tl_run.model import heads, reading, sentences
 from tl_run.model.design import STOCK, TOWERS, Design, settle
 from tl_run.model.reading import DATA_ONLY, first_line, no_pooler, padding
 from tl_run.model.scratch.folder import MODEL_TYPE
+from tl_run.model.scratch.graph import Names
+from tl_run.model.scratch.transe import TransEModel
 from tl_run.model.scratch.trunk import ScratchModel
 from tl_run.model.start import Start, tensors
 
@@ -37,7 +39,7 @@ class Pretrained:
 
     model: Any
     tokenizer: Any
-    """Or an image processor."""
+    """Or an image processor, or the names of a graph."""
     start: Start
     notes: list[str]
 
@@ -104,7 +106,7 @@ def load(
     else:
         model = auto.from_config(config, dtype=torch.float32, **no_pooler(auto, config))
         start = Start.of(model, set(tensors(model)), set())
-        own = isinstance(model.base_model, ScratchModel)
+        own = isinstance(model.base_model, ScratchModel | TransEModel)
         notes += model.base_model.notes() if own else ["model.pretrained=false: every weight is random"]
     theirs = heads.names(folder) if pretrained else []
     if stock:
@@ -118,6 +120,8 @@ def load(
         notes += heads.notes(model)
         if same_head and not kept and _outside(model):
             notes.append("the checkpoint's head is not used, a new one is")
+    if isinstance(tokenizer, Names):
+        start = replace(start, rows=tokenizer.rows(pretrained))
     if max_length is not None:
         _check_length(max_length, _positions(model), name)
     return Pretrained(model.eval(), tokenizer, start, notes)

@@ -9,6 +9,7 @@ import transformers
 
 from tl_run.errors import BadInput
 from tl_run.model import scratch
+from tl_run.model.scratch.graph import Names
 
 # Nothing is fetched, and code in the folder is not run; left to itself, transformers would ask on the terminal.
 DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -25,15 +26,17 @@ def read_config(folder: Path) -> Any:
 
 
 def processor(folder: Path, what: str) -> Any:
-    """The tokenizer or image processor, a key of model.folder.FILES."""
+    """The tokenizer, image processor or names of a graph, a key of model.folder.FILES."""
+    if what == "names":
+        return Names.read(folder)
     if what == "image processor":  # PIL's, also where torchvision is installed: its numbers differ in the last bits
         return transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", **DATA_ONLY)
     return transformers.AutoTokenizer.from_pretrained(folder, **DATA_ONLY)
 
 
 def padding(processor: Any) -> dict[str, int]:
-    """The value that pads each input column of what the processor makes: pictures are not padded."""
-    if isinstance(processor, transformers.BaseImageProcessor):
+    """The value that pads each input column of what the processor makes: pictures and triples are not padded."""
+    if isinstance(processor, transformers.BaseImageProcessor | Names):
         return {}
     return {"input_ids": processor.pad_token_id, "token_type_ids": processor.pad_token_type_id}
 

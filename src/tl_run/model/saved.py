@@ -20,6 +20,7 @@ AUTO_CLASSES = (  # of the kinds of task
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
+    "AutoModel",
 )
 
 
@@ -32,13 +33,13 @@ def save(folder: Path, model: Any, tokenizer: Any, card: str) -> None:
 
 
 def load_model(folder: Path) -> tuple[Any, Any]:
-    """Model and tokenizer, or image processor, that a run has saved, whatever its head; see `tl_run.load_model`."""
+    """Model and tokenizer (image processor, names) that a run has saved, whatever its head; see `tl_run.load_model`."""
     quiet()
     scratch.register()
     ours = (folder / DESIGN).is_file()
     try:
-        pictures = (folder / FILES["image processor"][0]).is_file()
-        tokenizer = processor(folder, "image processor" if pictures else "tokenizer")
+        others = (what for what in ("image processor", "names") if (folder / FILES[what][0]).is_file())
+        tokenizer = processor(folder, next(others, "tokenizer"))
         config = transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
         auto = transformers.AutoModel if ours else _auto_class(config)
         if auto is None:

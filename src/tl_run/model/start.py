@@ -1,13 +1,14 @@
 """Where each tensor of a model begins: copied from a checkpoint, or fresh; and what of the checkpoint goes nowhere."""
 
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 
 SHOWN = 4  # modules, in a line
+NAMED = 50  # rows, in result.json
 NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
@@ -19,6 +20,9 @@ class Start:
     copied: tuple[str, ...]
     fresh: tuple[str, ...]
     left: tuple[str, ...]
+    rows: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    """Where rows are copied one by one, as a graph's vectors are: for each kind of them which names are copied, fresh
+    and left behind."""
 
     @classmethod
     def of(cls, model: nn.Module, fresh: Collection[str], left: Iterable[str]) -> "Start":
@@ -40,11 +44,25 @@ class Start:
         return replace(self, left=(*self.left, *names))
 
     def as_data(self) -> dict[str, list[str]]:
-        """Every name, those that differ in their first number or last part together."""
+        """Every name, those that differ in their first number or last part together; of rows the count, and some."""
+        if self.rows:
+            counted = [
+                (what, f"{kind} ({len(names):,}): {_some(names, NAMED)}")
+                for kind, origin in self.rows.items()
+                for what, names in origin.items()
+                if names
+            ]
+            return {what: [words for w, words in counted if w == what] for what in ("copied", "fresh", "left_behind")}
         return {"copied": together(self.copied), "fresh": together(self.fresh), "left_behind": together(self.left)}
 
     def words(self) -> str:
-        """In a line: how many tensors, and which modules are fresh or left behind."""
+        """In a line: how many tensors, and which modules are fresh or left behind; of rows how many of each kind."""
+        if self.rows:
+            return "; ".join(
+                f"{kind}: "
+                + ", ".join(f"{len(names):,} {what.replace('_', ' ')}" for what, names in origin.items() if names)
+                for kind, origin in self.rows.items()
+            )
         some = [f"{len(self.copied):,} tensors copied"] if self.copied else []
         for names, what in ((self.fresh, "fresh"), (self.left, "left behind")):
             modules = [module.rstrip(".") for module in together(dict.fromkeys(map(_module, names)))]
@@ -76,6 +94,10 @@ def together(names: Iterable[str]) -> list[str]:
         stem, dot, end = whole.rpartition(".")
         ends.setdefault(stem + dot or whole, []).append(end if dot else "")
     return [stem + _braced(found) for stem, found in ends.items()]
+
+
+def _some(names: Sequence[str], count: int) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
 
 
 def _module(name: str) -> str:

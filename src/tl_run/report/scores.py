@@ -11,7 +11,7 @@ import numpy as np
 
 from tl_run.report.runs import Run
 from tl_run.report.statistics import Score
-from tl_run.task import squad
+from tl_run.task import ranks, squad
 from tl_run.task.spans import spans
 
 Line = dict[str, Any]
@@ -82,6 +82,9 @@ def _candidates(run: Run, lines: Sequence[Line]) -> Iterator[Sums]:
             for rule in squad.RULES.values():
                 both = [rule(line["gold"], line["prediction"]) for line in lines]
                 yield _shares([[pair[run.metric == "f1"]] for pair in both])
+        if run.metric in ranks.SCORES:
+            found = np.array([[line["rank_head"], line["rank_tail"]] for line in lines], float)
+            yield _shares(ranks.SCORES[run.metric](found).tolist())
         if run.metric == "perplexity":
             tokens = np.array([line["tokens"] for line in lines], float)
             lost = tokens * np.log([line["perplexity"] or 1.0 for line in lines])

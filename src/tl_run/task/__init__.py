@@ -14,6 +14,7 @@ KINDS = {
     "srl": "tl_run.task.srl:Srl",
     "similarity": "tl_run.task.similarity:Similarity",
     "relation": "tl_run.task.relation:Relation",
+    "triples": "tl_run.task.triples:Triples",
 }
 
 

@@ -22,6 +22,7 @@ from tl_run.config.options.model import Rnn as Rnn
 from tl_run.config.options.model import Scratch as Scratch
 from tl_run.config.options.model import SeparableCnn as SeparableCnn
 from tl_run.config.options.model import Seq2Seq as Seq2Seq
+from tl_run.config.options.model import TransE as TransE
 from tl_run.config.options.model import Transformer as Transformer
 from tl_run.config.options.optimizer import Adam as Adam
 from tl_run.config.options.optimizer import Optimizer as Optimizer
@@ -46,6 +47,7 @@ from tl_run.config.options.task import SplitNames as SplitNames
 from tl_run.config.options.task import Srl as Srl
 from tl_run.config.options.task import Tagging as Tagging
 from tl_run.config.options.task import Task as Task
+from tl_run.config.options.task import Triples as Triples
 from tl_run.config.options.transfer import Adaptation as Adaptation
 from tl_run.config.options.transfer import Cdan as Cdan
 from tl_run.config.options.transfer import Coral as Coral

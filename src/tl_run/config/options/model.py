@@ -169,7 +169,27 @@ class Seq2Seq(Scratch):
         }
 
 
-Model = Pretrained | Rnn | Transformer | SeparableCnn | Seq2Seq
+@dataclass(frozen=True)
+class TransE(AnyModel):
+    """A vector for each entity and relation of a graph, for task=triples (Bordes et al., NIPS 2013)."""
+
+    revision = None
+
+    kind: Literal["transe"]
+    path: str | None
+    """The model folder of a run on a source graph: vectors of names that both graphs have are copied; null: from
+    nothing."""
+    pretrained: bool
+    """False: the same tables with random vectors; of its own accord true where there is a path."""
+    copy: str | None
+    """Regular expression: only tables that it finds are copied from, relations or entities."""
+    dimension: Annotated[int, Range(at_least=2)]
+    """Width of a vector; that of the source where there is one."""
+    norm: Literal[1, 2]
+    """What a distance is: the sum of absolute differences, or the Euclidean one."""
+
+
+Model = Pretrained | Rnn | Transformer | SeparableCnn | Seq2Seq | TransE
 
 SOLVED = ("svm", "logistic")
 """Heads that are solved on features of the frozen trunk, not trained step by step."""

@@ -8,7 +8,7 @@ from tl_run.config.schema import Range
 
 COLUMNS = (
     *("text", "text_pair", "negative", "question", "context", "answers", "source", "target", "references"),
-    *("tokens", "predicate", "tags", "image", "label", "clusters", "head", "tail", "id"),
+    *("tokens", "predicate", "tags", "image", "label", "clusters", "head", "relation", "tail", "id"),
 )
 """Options that name a column of the data by the part it plays."""
 
@@ -357,6 +357,28 @@ class Relation(AnyTask):
     is a hit."""
 
 
+@dataclass(frozen=True)
+class Triples(AnyTask):
+    """Which entities a relation leads from and to, in a graph of triples."""
+
+    max_length: Literal[None]  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Triples have no tokens."""
+    kind: Literal["triples"]
+    head: str
+    """Column of the entity that a relation leads from."""
+    relation: str
+    """Column of the relation."""
+    tail: str
+    """Column of the entity that it leads to."""
+    negatives: Count
+    """Triples that are drawn for each one of train in every epoch, with another head or another tail."""
+    margin: Positive
+    """By how much a drawn triple's distance shall be larger than that of its true one."""
+    metric: Literal["auto", "mrr", "hits_at_1", "hits_at_3", "hits_at_10", "mean_rank"]
+    """Chooses the best model; auto: mrr, the mean of 1 / rank over heads and tails, each ranked among all entities but
+    those that other triples of train, validation or test make right too."""
+
+
 Task = (
     Classification
     | Generation
@@ -368,4 +390,5 @@ Task = (
     | Similarity
     | Srl
     | Tagging
+    | Triples
 )

@@ -13,11 +13,13 @@ def register() -> None:
         AutoModelForTokenClassification,
     )
 
-    from tl_run.model.scratch import heads
+    from tl_run.model.scratch import heads, transe
     from tl_run.model.scratch.trunk import ScratchConfig, ScratchModel
 
     AutoConfig.register(ScratchConfig.model_type, ScratchConfig, exist_ok=True)
     AutoModel.register(ScratchConfig, ScratchModel, exist_ok=True)
+    AutoConfig.register(transe.TransEConfig.model_type, transe.TransEConfig, exist_ok=True)
+    AutoModel.register(transe.TransEConfig, transe.TransEModel, exist_ok=True)
     AutoModelForCausalLM.register(ScratchConfig, heads.ScratchForCausalLM, exist_ok=True)
     AutoModelForMaskedLM.register(ScratchConfig, heads.ScratchForMaskedLM, exist_ok=True)
     AutoModelForPreTraining.register(ScratchConfig, heads.ScratchForPreTraining, exist_ok=True)
