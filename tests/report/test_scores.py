@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from tl_run.report.runs import find
 from tl_run.report.scores import aligned, right, scorer
+from tl_run.task import ranks
 from tl_run.task.spans import count, spans
 
 LABELS = ["a", "b", "c"]
@@ -111,6 +112,15 @@ def test_f1_of_answers_and_perplexity(tmp_path):
     _, score = run(tmp_path / "lm", "perplexity", 2**2.5, lines)
     assert score is not None
     assert score(np.array([[1, 1], [0, 2]]))[:, 0] == pytest.approx([2**2.5, 16])
+
+
+@pytest.mark.parametrize("metric", ranks.SCORES)
+def test_scores_of_ranks(tmp_path, metric):
+    found = np.array([[1.0, 12.0], [2.5, 3.0], [40.0, 1.0]])
+    lines = [{"id": str(i), "rank_head": head, "rank_tail": tail} for i, (head, tail) in enumerate(found.tolist())]
+    _, score = run(tmp_path, metric, ranks.SCORES[metric](found).mean(), lines)
+    assert score is not None
+    assert score(np.array([[0, 2, 1]]))[0, 0] == pytest.approx(ranks.SCORES[metric](found[[1, 1, 2]]).mean())
 
 
 def test_what_does_not_give_the_stored_score_is_not_counted(tmp_path):
