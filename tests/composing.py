@@ -18,6 +18,7 @@ NEEDS |= {"task=generation": ("task.train=x.jsonl",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 NEEDS |= {f"transfer={name}": ("task.domain.train=x.csv",) for name in DOMAIN}
 NEEDS |= {f"transfer={name}": ("transfer.teacher=run",) for name in ("distill", "distill_relations")}
+NEEDS |= {"transfer=features": ("transfer.select=anova", "model.head=logistic", "freeze=trunk")}
 """What a choice cannot do without."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from tl_run import adapter, audit, features, freeze, hardware, transfer
-from tl_run.config.options import SOLVED, Model, Run
+from tl_run.config.options import SOLVED, Run
 from tl_run.data.encoded import Encoded
 from tl_run.distributed import ALONE, Group
 from tl_run.errors import BadOption
@@ -71,7 +71,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
         name=options.model.name,
         copy=options.model.copy,
         processor=task.processor,
-        design=_design(options.model, task),
+        design=_design(options, task),
     )
     model = found.model
     torch.manual_seed(options.seed)
@@ -205,9 +205,11 @@ def _teacher(job: Job) -> Teacher:
     )
 
 
-def _design(model: Model, task: Any) -> Design:
+def _design(options: Run, task: Any) -> Design:
     """The head that the options ask for, or the one that the kind of task has."""
+    model, tfidf = options.model, getattr(options.transfer, "tfidf", False)
     asked = {"kind": model.head, "layer": model.head_layer, "pooling": model.pooling, "dropout": model.dropout}
+    asked |= {"tfidf": tfidf}
     return Design(**(asked | task.design())).of_kind(task.pooling)
 
 

@@ -220,7 +220,9 @@ class Session:
         }
         if built.solved:
             kind, data = self.options.model.head, built.encoded["train"]
-            return solve(kind=kind, read=built.reuse.read, train=data, **common)
+            project = getattr(built.method, "project", None)
+            shown = partial(built.method.scalars, 0, 0.0)
+            return solve(kind=kind, read=built.reuse.read, train=data, project=project, shown=shown, **common)
         return train(
             method=built.method,
             optimizer=self.optimizer,

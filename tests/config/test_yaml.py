@@ -21,8 +21,8 @@ CHOICES = {
     "roberta-base separable-cnn seq2seq-small tiny transformer-small vit xlm-roberta-base",
     "freeze": "all_but_bias all_but_norms bottom embeddings gradual none pattern schedule trunk",
     "adapter": "lora none",
-    "transfer": "cdan coral dann distill distill_relations fedavg fedprox finetune instance_weighting l2sp mixout mmd "
-    "rdrop self_training",
+    "transfer": "cdan coral dann distill distill_relations features fedavg fedprox finetune instance_weighting l2sp "
+    "mixout mmd rdrop self_training",
     "optimizer": "adam adamw sgd",
     "hardware": "auto cpu fsdp gpu mps",
     "experiment": "fedavg gain reviews-from-scratch reviews-transfer",

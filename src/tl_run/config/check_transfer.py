@@ -10,6 +10,7 @@ from tl_run.config.options import (
     Distill,
     DistillRelations,
     Federated,
+    FrozenFeatures,
     Images,
     InstanceWeighting,
     L2sp,
@@ -29,6 +30,9 @@ def check_transfer(run: Run) -> None:
     hardware, method = run.hardware, run.transfer
     transfer = f"transfer={method.name}"
     if method.name == "finetune":
+        return
+    if isinstance(method, FrozenFeatures):
+        _check_features(run, method)
         return
     if run.model.head in SOLVED:
         raise BadOption(f"model.head={run.model.head} is solved, not trained in steps: type transfer=finetune")
@@ -139,6 +143,26 @@ def _check_domain(run: Run, transfer: str) -> None:
         raise BadOption(
             f"{transfer} needs examples of the new domain, without labels: type task.domain.train=<file>, and "
             "task.domain.test=<file with labels> to score it"
+        )
+
+
+def _check_features(run: Run, method: FrozenFeatures) -> None:
+    """A head that is solved, and no option that does nothing."""
+    if run.model.head not in SOLVED:
+        raise BadOption(
+            "transfer=features prepares what a head is solved on: type model.head=logistic freeze=trunk, or "
+            "model.head=svm"
+        )
+    domain = run.task.domain
+    if method.align != "none" and not (domain.train and domain.test):
+        raise BadOption(
+            f"transfer.align={method.align} needs both task.domain.train=<file of the new domain> and "
+            "task.domain.test=<file with labels>, which is scored by the aligned head"
+        )
+    if (method.select, method.autoencoder, method.tfidf, method.align) == ("none", None, False, "none"):
+        raise BadOption(
+            "transfer=features does nothing yet: type transfer.select=anova, transfer.autoencoder=32, "
+            "transfer.tfidf=true or transfer.align=coral, or transfer=finetune"
         )
 
 

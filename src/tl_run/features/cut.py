@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from tl_run.model.anatomy import Anatomy
+from tl_run.model.design import STOCK
 from tl_run.model.heads import Headed, for_trunk
 from tl_run.model.pooling import POOLINGS
 
@@ -128,7 +129,11 @@ class Trunk:
                 yield inputs
         else:
             with _forward(self.base, lambda *_, **__: self._output(cut.reading, states)):
-                yield _one_token(inputs, cut.reading) if self.texts else inputs
+                yield self._one_token(inputs, cut.reading) if self.texts else inputs
+
+    def _one_token(self, inputs: Inputs, reading: str) -> Inputs:
+        words = {"words": self.model.words(inputs)} if getattr(self.model, "design", STOCK).tfidf else {}
+        return {**_one_token(inputs, reading), **words}
 
     @contextmanager
     def _handing_on(self, cut: Cut | None, states: torch.Tensor | None) -> Iterator[None]:

@@ -40,6 +40,8 @@ class Design:
     """Whether vectors have length 1."""
     classifier: bool = False
     """Whether a classifier over two vectors is learned with them."""
+    tfidf: bool = False
+    """Of a solved head: whether it reads TF-IDF of the tokens beside what it reads of the layers."""
 
     def reads(self, depth: int) -> tuple[int, ...]:
         """The layers that are read, of a model with so many; 0 is the output of the embeddings."""

@@ -15,6 +15,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from tl_run.errors import BadInput, BadOption
 from tl_run.model import sentences
+from tl_run.model.bag import Bag
 from tl_run.model.design import DESIGN, TOWERS, Design, read_design
 from tl_run.model.pooling import POOLINGS, Attention
 from tl_run.model.towers import Tower, Vectors
@@ -35,7 +36,9 @@ class Headed(nn.Module):
         self.layers = design.reads(base.config.num_hidden_layers)
         self.base = base
         kind, hidden = Tower if design.kind == TOWERS else Head, base.config.hidden_size * self.width
-        self.head = kind(design, hidden, len(self.layers), base.config.num_labels)
+        self.head: Any = kind(design, hidden, len(self.layers), base.config.num_labels)
+        if design.tfidf:
+            self.head.bag = Bag(base.config.vocab_size, base.config.num_labels)
 
     @property
     def base_model(self) -> Any:
@@ -75,7 +78,16 @@ class Headed(nn.Module):
     def forward(self, **inputs: torch.Tensor) -> SequenceClassifierOutput | Vectors:
         """Inputs (batch, tokens) with `attention_mask`, and `entities` for that pooling -> what the head gives: logits
         (batch, labels), or vectors."""
-        return self.head(self.states(**inputs), inputs["attention_mask"].bool())
+        found = self.head(self.states(**inputs), inputs["attention_mask"].bool())
+        if self.design.tfidf:
+            found.logits = found.logits + self.head.bag.weigh(
+                inputs["words"] if "words" in inputs else self.words(inputs)
+            )
+        return found
+
+    def words(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """TF-IDF of each text, which a cut takes from all tokens before it leaves one: (batch, vocabulary)."""
+        return self.head.bag(inputs["input_ids"], inputs["attention_mask"].bool())
 
     def save_pretrained(self, folder: Path) -> None:
         """The trunk as transformers saves it, and beside it the head."""
@@ -142,8 +154,8 @@ def draw(head: nn.Module, spread: float) -> None:
 
 
 def for_trunk(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Of a model's inputs those that its trunk knows: where entities stand is for the head alone."""
-    return {name: tensor for name, tensor in inputs.items() if name != "entities"}
+    """Of a model's inputs those that its trunk knows: where entities stand, and words, are for the head alone."""
+    return {name: tensor for name, tensor in inputs.items() if name not in ("entities", "words")}
 
 
 def make(base: Any, design: Design, seed: int) -> Headed:

@@ -22,6 +22,7 @@ METHODS = {
     "coral": "tl_run.transfer.coral:Coral",
     "dann": "tl_run.transfer.dann:Dann",
     "cdan": "tl_run.transfer.cdan:Cdan",
+    "features": "tl_run.transfer.features:Features",
 }
 
 

@@ -56,6 +56,7 @@ from tl_run.config.options.transfer import FedAvg as FedAvg
 from tl_run.config.options.transfer import Federated as Federated
 from tl_run.config.options.transfer import FedProx as FedProx
 from tl_run.config.options.transfer import FineTune as FineTune
+from tl_run.config.options.transfer import FrozenFeatures as FrozenFeatures
 from tl_run.config.options.transfer import InstanceWeighting as InstanceWeighting
 from tl_run.config.options.transfer import L2sp as L2sp
 from tl_run.config.options.transfer import Mixout as Mixout

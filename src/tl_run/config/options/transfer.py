@@ -11,12 +11,15 @@ from tl_run.config.schema import Range
 class Method:
     """What every method has."""
 
-    takes_domain = False
-    """Whether it learns from unlabelled examples of another domain (task.domain.train)."""
     divisible = True
     """Whether its loss is a sum over examples, so that a batch may be cut and shared."""
 
     name: str
+
+    @property
+    def takes_domain(self) -> bool:
+        """Whether it learns from unlabelled examples of another domain (task.domain.train)."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -93,13 +96,16 @@ class DistillRelations(Taught):
 class Adaptation(Method):
     """Beside the task's loss a term that makes the vectors of both domains alike."""
 
-    takes_domain = True
-
     weight: NotNegative
     """What the term counts beside the task's loss."""
     schedule: Literal["ramp", "constant"]
     """ramp: the weight rises from 0 as 2 / (1 + exp(-10 p)) - 1, where p goes from 0 to 1 over the run
     (arXiv:1505.07818, section 5.2.2)."""
+
+    @property
+    def takes_domain(self) -> bool:
+        """Always."""
+        return True
 
 
 @dataclass(frozen=True)
@@ -212,6 +218,28 @@ class FedProx(Federated):
     """Half of it times the squared distance to the server's weights is added to a client's loss."""
 
 
+@dataclass(frozen=True)
+class FrozenFeatures(Method):
+    """Features of the frozen trunk, prepared for a head that is solved on them."""
+
+    name: Literal["features"]
+    select: Literal["none", "anova", "l1"]
+    """Which are kept: those with the largest F between labels, or the largest coefficients with an L1 penalty."""
+    keep: Annotated[int, Range(at_least=1)] | Share
+    """How many: a whole number, or a share of them such as 0.5."""
+    autoencoder: Count | None
+    """To so many dimensions features are reduced by an autoencoder, after the selection; null: they are not."""
+    tfidf: bool
+    """Whether TF-IDF of the model's tokens stands beside the features."""
+    align: Literal["none", "coral"]
+    """coral: features of the new domain (task.domain.train) get the statistics of the old one (arXiv:1511.05547)."""
+
+    @property
+    def takes_domain(self) -> bool:
+        """Where it aligns."""
+        return self.align != "none"
+
+
 Transfer = (
     FineTune
     | L2sp
@@ -227,4 +255,5 @@ Transfer = (
     | SelfTraining
     | FedAvg
     | FedProx
+    | FrozenFeatures
 )
