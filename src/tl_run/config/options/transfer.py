@@ -143,28 +143,6 @@ class Cdan(Adaptation):
 
 
 @dataclass(frozen=True)
-class FrozenFeatures(Method):
-    """Features of the frozen trunk, prepared for a head that is solved on them."""
-
-    name: Literal["features"]
-    select: Literal["none", "anova", "l1"]
-    """Which are kept: those with the largest F between labels, or the largest coefficients with an L1 penalty."""
-    keep: Annotated[int, Range(at_least=1)] | Share
-    """How many: a whole number, or a share of them such as 0.5."""
-    autoencoder: Count | None
-    """To so many dimensions features are reduced by an autoencoder, after the selection; null: they are not."""
-    tfidf: bool
-    """Whether TF-IDF of the model's tokens stands beside the features."""
-    align: Literal["none", "coral"]
-    """coral: features of the new domain (task.domain.train) get the statistics of the old one (arXiv:1511.05547)."""
-
-    @property
-    def takes_domain(self) -> bool:  # type: ignore[override]
-        """Where it aligns."""
-        return self.align != "none"
-
-
-@dataclass(frozen=True)
 class InstanceWeighting(Method):
     """Old examples count by how much they look like the new domain, as a domain classifier sees them."""
 
@@ -234,6 +212,28 @@ class FedProx(Federated):
     """Half of it times the squared distance to the server's weights is added to a client's loss."""
 
 
+@dataclass(frozen=True)
+class FrozenFeatures(Method):
+    """Features of the frozen trunk, prepared for a head that is solved on them."""
+
+    name: Literal["features"]
+    select: Literal["none", "anova", "l1"]
+    """Which are kept: those with the largest F between labels, or the largest coefficients with an L1 penalty."""
+    keep: Annotated[int, Range(at_least=1)] | Share
+    """How many: a whole number, or a share of them such as 0.5."""
+    autoencoder: Count | None
+    """To so many dimensions features are reduced by an autoencoder, after the selection; null: they are not."""
+    tfidf: bool
+    """Whether TF-IDF of the model's tokens stands beside the features."""
+    align: Literal["none", "coral"]
+    """coral: features of the new domain (task.domain.train) get the statistics of the old one (arXiv:1511.05547)."""
+
+    @property
+    def takes_domain(self) -> bool:
+        """Where it aligns."""
+        return self.align != "none"
+
+
 Transfer = (
     FineTune
     | L2sp
@@ -247,7 +247,7 @@ Transfer = (
     | Cdan
     | InstanceWeighting
     | SelfTraining
-    | FrozenFeatures
     | FedAvg
     | FedProx
+    | FrozenFeatures
 )
