@@ -21,6 +21,7 @@ PLACES = {
     "model.name",
     "model.path",
     "model.vision",
+    "model.from_run",
     "model.revision",
     "model.lr",
     "freeze.lr_factor",

@@ -10,6 +10,7 @@ from tl_run.model import heads, scratch, two_towers
 from tl_run.model.design import DESIGN
 from tl_run.model.folder import FILES
 from tl_run.model.reading import DATA_ONLY, first_line, no_pooler, processor, quiet
+from tl_run.model.scratch import graph
 
 AUTO_CLASSES = (  # of the kinds of task
     "AutoModelForCausalLM",
@@ -20,7 +21,6 @@ AUTO_CLASSES = (  # of the kinds of task
     "AutoModelForSeq2SeqLM",
     "AutoModelForSequenceClassification",
     "AutoModelForTokenClassification",
-    "AutoModel",
 )
 
 
@@ -43,7 +43,7 @@ def load_model(folder: Path) -> tuple[Any, Any]:
         others = (what for what in ("image processor", "names") if (folder / FILES[what][0]).is_file())
         tokenizer = processor(folder, next(others, "tokenizer"))
         config = transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
-        auto = transformers.AutoModel if ours else _auto_class(config)
+        auto = transformers.AutoModel if ours or config.model_type == graph.MODEL_TYPE else _auto_class(config)
         if auto is None:
             raise BadInput(f"{folder}: {config.architectures} is no model that a run has saved")
         model = auto.from_pretrained(
