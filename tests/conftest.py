@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # as launch.py does, where processes are not forked from tests
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
