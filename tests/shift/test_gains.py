@@ -36,7 +36,7 @@ def test_each_setting_beside_source_only_and_ceiling(tmp_path):
     assert (found.metric, left_out) == ("accuracy", [])
     base, adapted, top = found.rows
     assert [row.role for row in found.rows] == [SOURCE_ONLY, ADAPTED, CEILING]
-    assert "dann" in adapted.words
+    assert adapted.words == "transfer=dann", "where the files lie decides nothing"
     assert (base.test, adapted.test, top.test) == ([0.5, 0.25, 0.75], [0.75] * 3, [1, 1, 0.75])
     assert base.to_source_only is None
     assert top.to_ceiling is None

@@ -129,7 +129,8 @@ def _varied(runs: Sequence[Run]) -> dict[str, str]:
     alike = defaultdict(list)
     for run in runs:
         alike[tuple(repr(_value(run, key)) for key in kept)].append(run)
-    for where in ("task.train", "model.path"):  # their contents decide, and then only their places tell them apart
+    # Their contents decide, and then only their places tell them apart.
+    for where in ("task.train", "task.domain.train", "model.path"):
         if any(len({repr(_value(run, where)) for run in same}) > 1 for same in alike.values()):
             kept.append(where)
     short = [_short(key) for key in kept]
@@ -140,7 +141,7 @@ def decides(key: str) -> bool:
     """Whether an option can change the result, the seed left out."""
     group, _, option = key.partition(".")
     drop = NOT_PART.get(group, set())
-    return key != "seed" and drop is not None and option not in drop
+    return key != "seed" and drop is not None and option.partition(".")[0] not in drop
 
 
 def _follows(key: str, choice: str, chosen: Sequence[str], runs: Sequence[Run]) -> bool:
