@@ -93,7 +93,9 @@ def assemble(*overrides: str) -> Parts:
         freeze=built.learning,
         adapted=built.adapted,
         method=built.method,
-        optimizer=optimizer.make(built.model, built.anatomy, built.learning.ever, built.job.options.optimizer),
+        optimizer=optimizer.make(
+            built.model, built.anatomy, built.learning.ever, built.job.options.optimizer, built.method.rates
+        ),
         hardware=built.hardware,
         scaler=built.hardware.scaler(),
         budget=built.budget,

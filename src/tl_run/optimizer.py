@@ -44,14 +44,23 @@ def _fused(groups: list[dict[str, Any]]) -> bool:
     return all(p.device.type in ("cpu", "cuda") for group in groups for p in group["params"])
 
 
-def make(model: nn.Module, anatomy: Anatomy, ever: frozenset[str], options: Any) -> torch.optim.Optimizer:
+def make(
+    model: nn.Module, anatomy: Anatomy, ever: frozenset[str], options: Any, rates: Mapping[str, float]
+) -> torch.optim.Optimizer:
     """The optimizer over everything that learns at any time; groups carry `name` and `peak_lr`."""
-    return OPTIMIZERS[options.name](parameter_groups(model, anatomy, ever, options), options)
+    return OPTIMIZERS[options.name](parameter_groups(model, anatomy, ever, options, rates), options)
 
 
-def parameter_groups(model: nn.Module, anatomy: Anatomy, ever: frozenset[str], options: Any) -> list[dict[str, Any]]:
-    """Groups named head, trunk (or top, layer.N, embeddings with layer_decay), each with and without weight decay."""
+def parameter_groups(
+    model: nn.Module, anatomy: Anatomy, ever: frozenset[str], options: Any, rates: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Groups named head, trunk (or top, layer.N, embeddings with layer_decay), each with and without weight decay.
+
+    `rates` names modules that have a learning rate of their own, and are a group of their own.
+    """
     part = _parts(anatomy, options)
+    for module, lr in rates.items():
+        part |= {name: (module, lr) for name in part if name.startswith(f"{module}.")}
     members: dict[tuple[str, float, float], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if name in ever:

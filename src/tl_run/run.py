@@ -70,7 +70,7 @@ class Session:
             self.model = fsdp.split(copy, built.anatomy.path, built.hardware.device, group.size)
         else:
             self.model.to(built.hardware.device)
-        self.optimizer = optimizer.make(self.model, built.anatomy, ever, self.options.optimizer)
+        self.optimizer = optimizer.make(self.model, built.anatomy, ever, self.options.optimizer, built.method.rates)
         self.scaler = built.hardware.scaler()
         if group.leads:
             self._begin(folder)

@@ -31,7 +31,7 @@ def trained(overrides: list[str], *, reduced: bool) -> tuple[Parts, list[float]]
         assert len(found) < parts.model.get_input_embeddings().num_embeddings
         compact.shrink(parts.model, found)
         options = parts.job.options.optimizer
-        parts.optimizer = optimizer.make(parts.model, parts.anatomy, parts.freeze.ever, options)
+        parts.optimizer = optimizer.make(parts.model, parts.anatomy, parts.freeze.ever, options, {})
     losses = [record.values["loss"] for record in parts.train()]
     compact.expand(parts.model)
     return parts, losses

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from composing import compose
 from conftest import bert_folder
-from finished_objects import toy
+from finished_objects import assemble, toy
 from kind_runs import assert_any_cut_gives_the_same_gradient, assert_the_store_changes_nothing, lines
 from tl_run.config import check
 from tl_run.errors import BadOption
@@ -176,3 +176,9 @@ def test_what_cannot_be_is_said(options, said):
     with pytest.raises(BadOption) as failure:
         check.check(compose(*options, *more))
     assert said in str(failure.value)
+
+
+def test_the_domain_classifier_learns_at_a_rate_of_its_own(domains: list[str]):
+    parts = assemble(*domains, "transfer=dann", "transfer.classifier_lr=0.02", "optimizer.head_lr=0.03")
+    rates = {group["name"]: group["peak_lr"] for group in parts.optimizer.param_groups}
+    assert rates == {"trunk": 0.01, "head": 0.03, "transfer.domain": 0.02}

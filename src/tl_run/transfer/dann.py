@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tl_run.transfer import WITHIN
 from tl_run.transfer.domains import Adaptation
 from tl_run.transfer.method import Batches
 
@@ -26,6 +27,11 @@ class Dann(Adaptation):
         super().modules(options, last=last, **given)
         assert last is not None
         return {"domain": classifier(cls.width(last), options.hidden)}
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """The domain classifier's: it must follow the model, or its reversed gradient leads nowhere."""
+        return {f"{WITHIN}.domain": self.options.classifier_lr}
 
     @staticmethod
     def width(last: nn.Linear) -> int:

@@ -32,6 +32,8 @@ class Method:
     """Why rows of the vocabulary that no text has are computed too, where they are."""
     moves_statistics = True
     """Whether batch normalization may take its statistics from the batches that the method makes."""
+    rates: Mapping[str, float] = {}
+    """Learning rates of its own modules, by their name in the model, where they are not that of the head."""
     words = ""
     """For the plan: what it does, where that is more than fine-tuning."""
 

@@ -129,6 +129,8 @@ class Dann(Adaptation):
     name: Literal["dann"]
     hidden: Count
     """Units of the domain classifier's hidden layer."""
+    classifier_lr: Positive
+    """Learning rate of the domain classifier: one that is slower than the model is led astray, not convinced."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,8 @@ class Cdan(Adaptation):
     name: Literal["cdan"]
     hidden: Count
     """Units of the domain classifier's hidden layer."""
+    classifier_lr: Positive
+    """Learning rate of the domain classifier: one that is slower than the model is led astray, not convinced."""
     entropy: bool
     """Whether examples with sure predictions count more: 1 + exp(-entropy)."""
 
