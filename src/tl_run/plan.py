@@ -34,7 +34,10 @@ def rows(built: Built, folder: Path) -> list[tuple[str, str]]:
     micro = "" if t.micro_batch_size == "auto" else f" (in parts of {t.micro_batch_size})"
     length = f"{t.max_steps:,} steps" if t.max_steps else f"{t.epochs} epochs, {built.budget.steps:,} steps"
     steps = [
-        *_optimizer(f"{o.name}, {o.schedule} with {warmup}", parameter_groups(model, parts, built.learning.ever, o)),
+        *_optimizer(
+            f"{o.name}, {o.schedule} with {warmup}",
+            parameter_groups(model, parts, built.learning.ever, o, built.method.rates),
+        ),
         ("training", f"{length} of {t.batch_size} examples{micro}, seed {options.seed}"),
     ]
     if options.model.head in SOLVED:
