@@ -46,8 +46,8 @@ CASES = [
         "one character off",
         after(row(["1889"], [CONTEXT.index("1889") - 1])),
         "train.jsonl, line 3",
-        "'1889' does not stand at 34",
-        "but at 35",
+        "'1889' does not stand at 33",
+        "but at 34",
         "task.misplaced=nearest",
     ),
     error(
@@ -68,26 +68,26 @@ CASES = [
     ),
     error(
         "an answer that stands nowhere",
-        after(row(["1890"], [35])),
+        after(row(["1890"], [34])),
         "line 3",
         "'1890'",
         "nor anywhere else",
         "write it as the context does",
     ),
     error("an answer in other letters", after(row(["ida berg"], [22])), "line 3", "'ida berg'", "nor anywhere else"),
-    error("a place before the start", after(row(["1889"], [-5])), "line 3", "does not stand at -5", "but at 35"),
-    error("a place behind the end", after(row(["1889"], [999])), "line 3", "does not stand at 999", "but at 35"),
+    error("a place before the start", after(row(["1889"], [-5])), "line 3", "does not stand at -5", "but at 34"),
+    error("a place behind the end", after(row(["1889"], [999])), "line 3", "does not stand at 999", "but at 34"),
     error(
         "a place as text",
-        after(row(["1889"], ["35"])),
+        after(row(["1889"], ["34"])),
         "line 3",
         "'1889' has no place",
         "answer_start counts characters from 0",
     ),
     error("no place", after({**GOOD, "answers": {"text": ["1889"]}}), "line 3", "answer_start"),
-    error("two answers with one place", after(row(["1889", "1901"], [35])), "line 3", "2 answers with 1 place"),
-    error("an empty answer", after(row([""], [35])), "line 3", "an answer has no text", "empty lists"),
-    error("an answer without a list", after(row("1889", 35)), "line 3", "answer_start", '["..."]'),
+    error("two answers with one place", after(row(["1889", "1901"], [34])), "line 3", "2 answers with 1 place"),
+    error("an empty answer", after(row([""], [34])), "line 3", "an answer has no text", "empty lists"),
+    error("an answer without a list", after(row("1889", 34)), "line 3", "answer_start", '["..."]'),
     error("answers that are a text", after({**GOOD, "answers": "1889"}), "line 3", "a text", "answer_start"),
     error(
         "answers of csv",
@@ -135,7 +135,7 @@ CASES = [
         "train.json",
         "'q1'",
         "data[0].paragraphs[0].qas[0]",
-        "but at 35",
+        "but at 34",
         suffix=".json",
     ),
     # odd, and right
@@ -145,7 +145,7 @@ CASES = [
     ),
     accept(
         "an answer with blanks around",
-        lines([row([" 1889,"], [34]), WHO]),
+        lines([row([" 1889,"], [33]), WHO]),
         [("When was it built?", [" 1889,"]), ("Who built it?", ["Ida Berg"])],
     ),
     accept(
@@ -153,7 +153,7 @@ CASES = [
     ),
     accept(
         "several answers",
-        lines([row(["1889", "in 1889"], [35, 32]), WHO]),
+        lines([row(["1889", "in 1889"], [34, 31]), WHO]),
         [("When was it built?", ["1889", "in 1889"]), ("Who built it?", ["Ida Berg"])],
     ),
 ]

@@ -29,6 +29,7 @@ class Texts(Kind):
 
     auto_class = "AutoModelForSequenceClassification"
     pipeline = "text-classification"
+    cuts = True
 
     def read(self, sources: Mapping[str, Table]) -> dict[str, list[Example]]:
         problems: list[str] = []
