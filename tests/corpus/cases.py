@@ -107,7 +107,7 @@ KINDS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Content]]] = {
     "tagging": (("task=tagging", "task.validation=dev.conll"), {"dev.conll": OTHER_CONLL}),
     "srl": (
         ("task=srl", "task.validation=dev.jsonl"),
-        {"dev.jsonl": '{"tokens": ["dogs", "bark"], "predicate_index": 1, "roles": ["B-A0", "B-V"]}\n'},
+        {"dev.jsonl": '{"tokens": ["cats", "purr"], "predicate_index": 1, "roles": ["B-A0", "B-V"]}\n'},
     ),
     "relation": (
         ("task=relation", "task.validation=dev.csv"),
@@ -125,7 +125,7 @@ KINDS: Mapping[str, tuple[tuple[str, ...], Mapping[str, Content]]] = {
         },
     ),
     "generation": (
-        ("task=generation", "task.validation=dev.csv"),
+        ("task=generation", "task.validation=dev.csv", "task.max_length=24", "task.max_target_length=16"),
         {"dev.csv": csv_of((("good evening", "bonsoir"), ("thank you", "merci")), ("source", "target"))},
     ),
     "lm": (("task=lm", "task.validation=dev.txt"), {"dev.txt": "the film was dull and far too long for us\n"}),

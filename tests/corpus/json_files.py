@@ -104,14 +104,6 @@ CASES = [
         "a list for a text", ".jsonl", LINES + '{"text": ["good"], "label": "no"}\n', "line 13", "a list", "task.text"
     ),
     error(
-        "true for a label",
-        ".jsonl",
-        LINES + '{"text": "good", "label": true}\n',
-        "line 13",
-        "true or false",
-        "task.label",
-    ),
-    error(
         "a fraction for a label", ".jsonl", LINES + '{"text": "good", "label": 0.5}\n', "line 13", "0.5", "task.label"
     ),
     error(
@@ -207,6 +199,11 @@ CASES = [
         *("whole numbers for labels", ".jsonl", lines({"text": t, "label": int(n == "yes")} for t, n in ROWS)),
         [(text, str(int(name == "yes"))) for text, name in ROWS],
         files={"dev.csv": csv_of([(OTHERS[0][0], 1), (OTHERS[1][0], 0)])},
+    ),
+    accept(
+        *("true and false for labels", ".jsonl", lines({"text": t, "label": n == "yes"} for t, n in ROWS)),
+        [(text, str(name == "yes")) for text, name in ROWS],
+        files={"dev.csv": csv_of([(OTHERS[0][0], "True"), (OTHERS[1][0], "False")])},
     ),
     accept("categories and large strings", ".parquet", categories),
 ]

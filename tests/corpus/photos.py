@@ -6,7 +6,7 @@ from typing import Any
 
 from corpus.cases import Case, Content, csv_of
 
-RED, BLUE = (200, 30, 30), (30, 30, 200)
+RED, GREEN, BLUE = (200, 30, 30), (30, 200, 30), (30, 30, 200)
 
 
 def picture(
@@ -243,11 +243,10 @@ CASES = [
     one("cmyk", lambda: picture((0, 255, 255, 0), "TIFF", "CMYK"), (255, 0, 0), "red/9.tif"),
     one("grey", lambda: picture(120, mode="L"), (120, 120, 120)),
     one("black and white", lambda: picture(1, mode="1"), (255, 255, 255)),
-    one("16 bit", lambda: picture(120 * 256, mode="I;16"), (120, 120, 120)),
     one("a palette", palette, RED),
-    one("a png named jpg", picture, RED, "red/9.jpg"),
+    one("a png named jpg", lambda: picture(GREEN), GREEN, "red/9.jpg"),
     one("one pixel", lambda: picture(size=(1, 1)), RED),
-    one("below more folders", picture, RED, "red/old/9.png"),
+    one("below more folders", lambda: picture(GREEN), GREEN, "red/old/9.png"),
     one("webp", lambda: picture(form="WEBP", lossless=True), RED, "red/9.webp"),
     in_table("a table of paths", "accept", TABLE, values=[("blue",)] * 4 + [("red",)] * 4, shown=("gold",)),
     in_folders(
@@ -255,6 +254,10 @@ CASES = [
     ),
     # doubtful
     in_folders("an animated picture", "warn", "red/9.gif", animated, "1 of 9 pictures", "animated", "first"),
+    in_folders(
+        *("pictures of 16 bits", "warn", "red/9.png", lambda: picture(120 * 256, mode="I;16")),
+        *("1 of 9 pictures", "8 bits"),
+    ),
     in_folders(
         "transparent pictures", "warn", "red/9.png", lambda: palette(transparent=True), "1 of 9 pictures", "transparent"
     ),

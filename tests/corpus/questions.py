@@ -60,7 +60,7 @@ CASES = [
     ),
     error(
         "offsets in utf-16",
-        after(row(["1889"], [22], EMOJI)),
+        after(row(["1889"], [21], EMOJI)),
         "line 3",
         "UTF-16",
         "characters",
@@ -134,7 +134,7 @@ CASES = [
         json.dumps(squad(qas=[{"id": "q1", "question": "When?", "answers": [{"text": "1889", "answer_start": 3}]}])),
         "train.json",
         "'q1'",
-        "data[0].paragraphs[0].qas[0]",
+        "data[0].paragraphs[0]",
         "but at 34",
         suffix=".json",
     ),

@@ -7,7 +7,7 @@ from corpus.cases import OTHERS, ROWS, Case, Content, csv_of
 
 LABELS = csv_of(ROWS)
 ENDS = LABELS.replace("\n", "{end}")
-MISSING = [("NA", "nan"), ("null", "NA"), ("None", "nan"), ("N/A", "NA")]
+MISSING = [("NA", "nan"), ("null", "NA"), ("None", "nan"), ("nil", "NA")]
 NUMBERS = [("007", "1e5"), ("7", "007"), ("1e5", "1e5"), ("100000", "007")]
 QUOTED = [('well, "good"', "yes"), ("two\nlines", "no")]
 STRANGE = [
@@ -118,7 +118,7 @@ CASES = [
         suffix=".tsv",
     ),
     # headers
-    error("no header", LABELS.partition("\n")[2], "task.text", "no column 'text'", "the first line", "task.text="),
+    error("no header", LABELS.partition("\n")[2], "task.label", "no column 'label'", "the first line", "task.label="),
     error(
         "another name",
         LABELS.replace("text,", "review,", 1),
@@ -137,7 +137,7 @@ CASES = [
     error("commas in tsv", LABELS, "line 1", "rename it to .csv", suffix=".tsv"),
     error("no column for pairs", LABELS, "task.text_pair", "no column 'other'", options=("task.text_pair=other",)),
     error("no column for ids", LABELS, "task.id", "no column 'idx'", options=("task.id=idx",)),
-    error("one column twice", LABELS, "task.text", "task.label", "'label'", options=("task.text=label",)),
+    error("one column twice", LABELS, "task.text, label", "different columns", options=("task.text=label",)),
     # odd, and right
     accept("byte order mark", "\ufeff" + LABELS, ROWS),
     accept("crlf", ENDS.format(end="\r\n"), ROWS),

@@ -138,7 +138,7 @@ CASES = [
         "all in one sentence",
         ".conll",
         CONLL.replace("\n\n", "\n"),
-        "1 labelled example",
+        "one sentence alone",
         "task.validation=<file>",
         "a blank line ends a sentence",
         options=("task.validation=null",),

@@ -15,8 +15,8 @@ _OTHER_KINDS = {
     b"%PDF": "a PDF, not text; save what is in it as plain text",
     b"PAR1": "a Parquet file; rename it to .parquet",
 }
-_SCRIPTS = {"WINDOWS-1251": ("[а-яё]", 0.6), "SHIFT_JIS": ("[\u3040-\u30ff]", 0.3)}
-"""Characters by which an encoding is known, and the least share of them in what is not ASCII."""
+_SCRIPTS = {"WINDOWS-1251": ("[а-яё]{3,}", 0.6), "SHIFT_JIS": ("[\u3040-\u30ff]+", 0.3)}
+"""Runs of characters by which an encoding is known, and the least share of them in what is not ASCII."""
 POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -69,11 +69,11 @@ def _why_not_text(name: str, data: bytes, offset: int) -> str:
 
 
 def _likely_encoding(data: bytes) -> str | None:
-    """A guess for the message only: by script, else Chinese comes in pairs of high bytes, Western text has them alone."""
+    """A guess for the message: by script; else Chinese comes in pairs of high bytes, Western text has them alone."""
     for encoding, (script, least) in _SCRIPTS.items():
         with contextlib.suppress(UnicodeDecodeError):
-            foreign = re.sub(r"[\x00-\x7f]+", "", data.decode(encoding))
-            if len(re.findall(script, foreign)) >= least * len(foreign):
+            text = data.decode(encoding)
+            if len("".join(re.findall(script, text))) >= least * sum(c > "\x7f" for c in text):
                 return encoding
     high = len(re.findall(rb"[\x80-\xff]", data))
     paired = 2 * len(re.findall(rb"[\x81-\xfe][\xa1-\xfe]", data))

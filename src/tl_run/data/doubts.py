@@ -25,21 +25,24 @@ def of(kind: Any, tables: Mapping[str, Table], splits: Splits) -> list[str]:
     """The doubts about what was read, and about the splits that were made of it."""
     made = {"train": splits.train, "validation": splits.validation, "test": splits.test or []}
     seen = {split: [kind.seen(example) for example in examples] for split, examples in made.items()}
-    gold = {split: [kind.inputs(example).get("gold") for example in examples] for split, examples in made.items()}
-    found = [*leakage.told(seen, held_out="validation" not in tables)]
+    lines = {split: [kind.inputs(example) for example in examples] for split, examples in made.items()}
+    gold = {split: [line.get("gold") for line in own] for split, own in lines.items()}
+    likeness = {split: leakage.likeness(keys) for split, keys in seen.items()}
+    found = leakage.told(seen, likeness, lines, held_out="validation" not in tables)
     if kind.labels:
-        found += _labels(kind, tables["train"], seen, gold)
+        found += _labels(kind, tables["train"], gold, len({*seen["train"]}))
+        found += _two_labels(likeness, gold, lines)
     for split, rows in tables.items():
         if split in made:
             found += _texts(kind.options, split, rows)
     if len({*seen["train"]}) == 1 < len(seen["train"]):
-        found.append(f"train: every text is the same ({_shown(seen['train'][0])}): type another task.text")
+        found.append(f"train: every text is the same ({leakage.shown(lines['train'][0])}): type another task.text")
     found += _numbers(kind, gold)
     return found
 
 
 def of_encoded(kind: Any, encoded: Mapping[str, Any]) -> list[str]:
-    """The doubts that only the model's own view of the data raises: texts that are cut, pictures that lose something."""
+    """The doubts that only the model's own view of the data raises: texts that are cut, pictures that lose much."""
     found, length = [], kind.options.max_length
     for split, rows in encoded.items() if kind.cuts and length else ():
         lengths = rows.rows.lengths
@@ -63,10 +66,11 @@ ODD = {
 }
 
 
-def _labels(kind: Any, train: Table, seen: Mapping[str, Sequence[Any]], gold: Mapping[str, Sequence[Any]]) -> list[str]:
+def _labels(kind: Any, train: Table, gold: Mapping[str, Sequence[Any]], texts: int) -> list[str]:
+    """Of names of classes or tags; `texts` is how many different ones train has."""
     counts = {split: Counter(_flat(labels)) for split, labels in gold.items()}
     every = sum(counts.values(), Counter[str]())
-    found = [*_variants(every), *_types(kind.options, train), *_two_labels(seen, gold)]
+    found = [*_variants(every), *_types(kind.options, train)]
     for split in ("validation", "test"):
         own, total = counts[split], counts[split].total()
         lost = {name: count for name, count in own.most_common() if name not in kind.labels}
@@ -80,18 +84,15 @@ def _labels(kind: Any, train: Table, seen: Mapping[str, Sequence[Any]], gold: Ma
         if len(counts[split]) == 1 and counts[split].total() > 1:
             (name,) = counts[split]
             found.append(
-                f"{split}: every label is {quoted(name)} ({counts[split].total():,} examples): its scores cannot tell a "
-                "model that always says so from a good one"
+                f"{split}: every label is {quoted(name)} ({counts[split].total():,} examples): its scores tell no "
+                "good model from one that always says so"
             )
     names, rows = len(kind.labels), len(train.rows)
     if names > max(MANY, rows / 2):
-        swapped = len({*seen["train"]}) < names
-        instead = " "
-        if swapped and getattr(kind.options, "text", None):
-            instead = f", or task.text={kind.options.label} task.label={kind.options.text} where they are swapped "
-        found.append(
-            f"train: {names:,} labels in {rows:,} rows: is it an id or a number? Type another task.label{instead}".rstrip()
-        )
+        advice = "type another task.label"
+        if texts < names and getattr(kind.options, "text", None):
+            advice += f", or task.text={kind.options.label} task.label={kind.options.text} where they are swapped"
+        found.append(f"train: {names:,} labels in {rows:,} rows: where they are ids or numbers {advice}")
     elif counts["train"] and getattr(kind.options, "class_weights", "") == "none":
         (largest, most), *_, (smallest, least) = [*counts["train"].most_common(), counts["train"].most_common()[-1]]
         if most > RARE * least:
@@ -120,7 +121,9 @@ def _variants(counts: Counter[str]) -> list[str]:
         return []
     shown = "; ".join(", ".join(f"{quoted(name)} ({counts[name]:,})" for name in names) for names in groups[:3])
     more = f"; and {len(groups) - 3} more" if len(groups) > 3 else ""
-    return [f"labels that differ only in case or blanks, or are one number: {shown}{more}: each is a class of its own"]
+    return [
+        f"labels of all splits that differ only in case or blanks, or are one number: {shown}{more}: each is a class of its own"
+    ]
 
 
 def _number(name: str) -> str | None:
@@ -144,23 +147,23 @@ def _types(options: Any, rows: Table) -> list[str]:
     return [f"{rows.path}: '{column}' holds {shown}: 1 and \"1\" are taken as one label (task.label)"]
 
 
-def _two_labels(seen: Mapping[str, Sequence[Any]], gold: Mapping[str, Sequence[Any]]) -> list[str]:
-    """The same, but for case, blanks and punctuation, with other labels."""
-    labels: dict[Any, set[Any]] = defaultdict(set)
-    rows = Counter[Any]()
-    for split, keys in seen.items():
-        for key, label in zip(leakage.plain_all(keys), gold[split], strict=True):
-            if label is not None:
-                labels[key].add(tuple(label) if isinstance(label, list) else label)
-                rows[key] += 1
-    torn = [key for key, own in labels.items() if len(own) > 1]
+def _two_labels(
+    likeness: Mapping[str, Sequence[Any]], gold: Mapping[str, Sequence[Any]], lines: Mapping[str, Sequence[Any]]
+) -> list[str]:
+    """The same, but for case, blanks and punctuation, with other labels, in whatever splits."""
+    rows: dict[Any, list[tuple[Any, Any]]] = defaultdict(list)
+    for split, keys in likeness.items():
+        for key, label, line in zip(keys, gold[split], lines[split], strict=True):
+            if label is not None and any(key):
+                rows[key].append((tuple(label) if isinstance(label, list) else label, line))
+    torn = [own for own in rows.values() if len({label for label, _ in own}) > 1]
     if not torn:
         return []
-    first = ", ".join(sorted(quoted(str(label), 60) for label in labels[torn[0]])[:4])
-    what = f"{len(torn):,} text{'s' if len(torn) > 1 else ''} of all splits" if len(torn) > 1 else "1 text"
+    labels = ", ".join(sorted({quoted(str(label)) for label, _ in torn[0]})[:4])
+    what = f"{len(torn):,} texts" if len(torn) > 1 else "1 text"
     return [
-        f"{what} ({sum(rows[key] for key in torn):,} rows) with other labels in another row, as {first} for "
-        f"{_shown(torn[0])}: nothing can learn both"
+        f"{what} ({sum(map(len, torn)):,} rows) with other labels in another row, as {labels} for "
+        f"{leakage.shown(torn[0][0][1])}: nothing can learn both"
     ]
 
 
@@ -176,7 +179,7 @@ def _texts(options: Any, split: str, rows: Table) -> list[str]:
         foreign = [text for text in values if isinstance(text, str) and not text.isascii()]
         if lost := sum("\ufffd" in text for text in foreign):
             found.append(
-                f"{split}: {lost:,} of {total:,} in '{column}' hold U+FFFD, which stands for characters that were lost: "
+                f"{split}: {lost:,} of {total:,} in '{column}' hold U+FFFD, which stands for lost characters: "
                 "convert the file anew from its own encoding"
             )
         if wrong := [text for text in foreign if _misread(text)]:
@@ -218,8 +221,8 @@ def _numbers(kind: Any, gold: Mapping[str, Sequence[Any]]) -> list[str]:
         far = values[(values < low - FAR * (high - low)) | (values > high + FAR * (high - low))]
         if high > low and len(far):
             found.append(
-                f"train: {len(far):,} of {len(values):,} labels lie far from the others, as {far[0]:g} (half of them are "
-                f"{low:g} to {high:g}): are they numbers, or marks for missing ones?"
+                f"train: {len(far):,} of {len(values):,} labels lie far from the others, as {far[0]:g} (half of all "
+                f"are {low:g} to {high:g}): where they stand for missing ones, take these rows out"
             )
     if getattr(kind, "form", "") == "scores":
         low, high = kind.range
@@ -230,9 +233,3 @@ def _numbers(kind: Any, gold: Mapping[str, Sequence[Any]]) -> list[str]:
                     f"{split}: {beyond:,} of {len(scores):,} scores are not within {low:g} to {high:g}, as train's are"
                 )
     return found
-
-
-def _shown(key: Any) -> str:
-    """What is read of an example, for a message."""
-    parts = key if isinstance(key, tuple) else (key,)
-    return " | ".join(quoted(" ".join(map(str, part)) if isinstance(part, tuple) else str(part)) for part in parts[:2])

@@ -1,7 +1,7 @@
 """Examples of one split that stand in another too: word for word, or but for case, blanks and punctuation."""
 
 import unicodedata
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from tl_run.data.table import quoted
@@ -27,7 +27,7 @@ def plain(text: str) -> str:
     return text.lower().translate(_PLAIN) or text.strip()
 
 
-def plain_all(seen: Sequence[Seen]) -> list[Seen]:
+def likeness(seen: Sequence[Seen]) -> list[Seen]:
     """All of it made plain; each different text once."""
     known: dict[Any, Any] = {}
 
@@ -37,27 +37,36 @@ def plain_all(seen: Sequence[Seen]) -> list[Seen]:
             known[part] = plain(part) if isinstance(part, str) else plain(" ".join(part)) if words else part
         return known[part]
 
-    return [tuple(of(part) for part in key) for key in seen]
+    return [tuple(map(of, key)) for key in seen]
 
 
-def told(seen: Mapping[str, Sequence[Seen]], *, held_out: bool) -> Iterator[str]:
-    """A sentence for each pair of splits that share examples; what is empty is not counted."""
-    likeness = {split: plain_all(keys) for split, keys in seen.items()}
+def told(
+    seen: Mapping[str, Sequence[Seen]],
+    alike: Mapping[str, Sequence[Seen]],
+    lines: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    held_out: bool,
+) -> list[str]:
+    """A sentence for each two splits that share examples; `alike` is the likeness of what is `seen`, `lines` are the
+    examples as a predictions file shows them. What is empty is not counted."""
+    found = []
     for split, other in PAIRS:
-        exact, near = {*seen[other]}, {*likeness[other]}
-        own = [
-            (key, key in exact)
-            for key, alike in zip(seen[split], likeness[split], strict=True)
-            if alike in near and any(alike)
-        ]
-        if not own:
+        exact, near = {*seen[other]}, {*alike[other]}
+        shared = [i for i, key in enumerate(alike[split]) if key in near and any(key)]
+        if not shared:
             continue
-        same = sum(exactly for _, exactly in own)
-        first = next((part for part in own[0][0] if part), "")
-        shown = quoted(" ".join(first) if isinstance(first, tuple) and isinstance(first[0], str) else str(first))
+        same = sum(seen[split][i] in exact for i in shared)
         copies = held_out and "validation" in (split, other)
-        remedy = "held out from a file with copies: remove them there" if copies else f"take them out of {other}"
-        yield (
-            f"{split}: {len(own):,} of {len(seen[split]):,} examples stand in {other} too ({same:,} word for word, "
-            f"{len(own) - same:,} but for case, blanks and punctuation), as {shown}: the score is too good; {remedy}"
+        remedy = "it is held out from a file with copies: remove them there" if copies else f"take them out of {other}"
+        found.append(
+            f"{split}: {len(shared):,} of {len(seen[split]):,} examples stand in {other} too ({same:,} word for word, "
+            f"{len(shared) - same:,} but for case, blanks and punctuation), as {shown(lines[split][shared[0]])}: the "
+            f"score is too good; {remedy}"
         )
+    return found
+
+
+def shown(line: Mapping[str, Any]) -> str:
+    """What is read of an example, for a message."""
+    first = next(value for name, value in line.items() if name not in ("id", "gold"))
+    return quoted(" ".join(map(str, first)) if isinstance(first, list) else str(first))

@@ -63,7 +63,7 @@ def broken(sentences: Iterable[Sequence[str]]) -> str | None:
     if not (loose and needless):
         return None
     return (
-        f"{loose:,} of {total:,} spans begin with I-, others with B-: each is read as a span; mend them (task.scheme)"
+        f"{loose:,} of {total:,} spans begin with I-, others with B-: and each is read as one: mend them (task.scheme)"
     )
 
 
