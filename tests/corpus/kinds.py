@@ -320,7 +320,7 @@ CASES = [
             csv_of([("hello", "NA"), ("bye", "0"), ("yes", "null")], ("source", "target")),
         ),
         [("hello", "NA"), ("bye", "0"), ("yes", "null")],
-        shown=("text", "gold"),
+        shown=("source", "gold"),
     ),
     # plain text
     error("a pdf named txt", "lm", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", "train.txt", "PDF", suffix=".txt"),

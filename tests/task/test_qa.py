@@ -126,8 +126,8 @@ def test_problems_are_three_at_most_and_columns_are_named():
     with pytest.raises(BadInput) as failure:
         kind().read({"train": table(GOOD), "test": table(*[bad] * 5, path="test.jsonl")})
     lines = str(failure.value).splitlines()
-    assert [line[:18] for line in lines[:3]] == [f"test.jsonl, line {i}" for i in (1, 2, 3)]
-    assert lines[3] == "... and 2 more problems like these"
+    assert [line[:18] for line in lines[:2]] == [f"test.jsonl, line {i}" for i in (1, 2)]
+    assert lines[2] == "... and 3 more problems like these"
     with pytest.raises(BadInput, match=r"task\.context: train\.jsonl has no column 'text'"):
         kind("task.context=text").read({"train": table(GOOD)})
     with pytest.raises(BadInput, match=r"train\.jsonl: no question has an answer in 'answers'"):

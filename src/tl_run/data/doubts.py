@@ -122,7 +122,8 @@ def _variants(counts: Counter[str]) -> list[str]:
     shown = "; ".join(", ".join(f"{quoted(name)} ({counts[name]:,})" for name in names) for names in groups[:3])
     more = f"; and {len(groups) - 3} more" if len(groups) > 3 else ""
     return [
-        f"labels of all splits that differ only in case or blanks, or are one number: {shown}{more}: each is a class of its own"
+        f"labels of all splits that differ only in case or blanks, or are one number: {shown}{more}: each is a class "
+        "of its own"
     ]
 
 

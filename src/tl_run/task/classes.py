@@ -66,8 +66,8 @@ class Classes(Kind):
             labels.append(label_name(value, names))
             if labels[-1] is None and not (names and value is None):
                 what = f"{value}: text or a whole number is needed" if isinstance(value, float) else kind_of(value)
-                what += "; where there are several, type task.multi_label=true" if isinstance(value, list) else ""
-                problems.append(f"{rows.where(i)}: the label in '{column}' is {what} (task.label)")
+                several = "; of several, type task.multi_label=true" if isinstance(value, list) else ""
+                problems.append(f"{rows.where(i)}: the label in '{column}' is {what} (task.label){several}")
         return labels
 
     def _check_names(self, rows: Table, names: Sequence[str | None], problems: list[str]) -> None:

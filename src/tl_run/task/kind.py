@@ -261,6 +261,6 @@ def is_written_list(value: Any) -> bool:
 
 
 def refuse(problems: list[str]) -> None:
-    """Raises: BadInput when there are any, the first three in words."""
+    """Raises: BadInput when there are any, the first in words."""
     if problems:
         raise BadInput.of(problems)
