@@ -3,6 +3,8 @@
 import functools
 import io
 import os
+import subprocess
+import sys
 import time
 from copy import deepcopy
 from pathlib import Path
@@ -108,6 +110,28 @@ def test_what_is_doubtful_is_told_once_with_counts(case: Case, tmp_path: Path) -
     said = "\n".join(warnings)
     assert [words for words in case.words if words not in said] == [], printed
     assert all(line.isprintable() for line in warnings)
+
+
+COMMAND = ("a comma in a number", "last line cut", "offsets in bytes", "a picture cut short", "validation is train")
+
+
+@pytest.mark.parametrize("name", COMMAND)
+def test_the_command_itself_says_so_and_leaves_nothing(name: str, tmp_path: Path) -> None:
+    (case,) = [case for case in CASES if case.name == name]
+    arguments = case.write(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    planned = ("--plan",) if case.verdict == "warn" else ()
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "tl_run", *arguments, *MODEL, *planned]
+    environment = ENVIRONMENT | {"TL_RUN_CACHE": str(tmp_path / "cache")}
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert time.perf_counter() - began < 60  # on a machine that does much else; some two seconds on one that does not
+    said = found.stdout if planned else found.stderr
+    assert found.returncode == (0 if planned else 2), found.stderr
+    assert [words for words in case.words if words not in said] == []
+    assert "Traceback" not in found.stdout + found.stderr
+    assert said.count("warning: ") == 1 if planned else len(said.splitlines()) <= 3
+    assert [path for path in sorted(tmp_path.rglob("*")) if "cache" not in path.parts] == before, "something was left"
 
 
 def test_the_corpus_is_as_large_as_it_says() -> None:

@@ -118,6 +118,14 @@ CASES = [
     error("a token is missing", ".conll", "EU\tB-ORG\n\tO\n", "train.conll, line 2", "the token is missing"),
     error("no sentence", ".conll", "\n\n-DOCSTART- -X- O\n\n", "train.conll", "no sentence"),
     error("comments of conll-u", ".conll", UD, "train.conll, line 1", "a comment", "remove"),
+    error(
+        "numbered tokens of conll-u",
+        ".conll",
+        UD.replace("# sent_id", "-DOCSTART-"),
+        "train.conll",
+        "counts the tokens",
+        "cut",
+    ),
     error("one tag only", ".conll", "a O\nb O\n\nc O\n", "train.conll", "only O", "two or more"),
     error(
         "a column that is not there",

@@ -24,21 +24,18 @@ labels nothing is doubted; from which share of rows equal columns are."""
 def of(kind: Any, tables: Mapping[str, Table], splits: Splits) -> list[str]:
     """The doubts about what was read, and about the splits that were made of it."""
     made = {"train": splits.train, "validation": splits.validation, "test": splits.test or []}
-    seen = {split: [kind.seen(example) for example in examples] for split, examples in made.items()}
-    lines = {split: [kind.inputs(example) for example in examples] for split, examples in made.items()}
-    gold = {split: [line.get("gold") for line in own] for split, own in lines.items()}
-    likeness = {split: leakage.likeness(keys) for split, keys in seen.items()}
-    found = leakage.told(seen, likeness, lines, held_out="validation" not in tables)
+    read = {split: leakage.Read.of(kind, examples) for split, examples in made.items()}
+    gold, train = {split: own.gold for split, own in read.items()}, read["train"]
+    found = leakage.told(read, held_out="validation" not in tables)
+    texts = len({*train.seen})
     if kind.labels:
-        found += _labels(kind, tables["train"], gold, len({*seen["train"]}))
-        found += _two_labels(likeness, gold, lines)
+        found += [*_labels(kind, tables["train"], gold, texts), *leakage.torn(read)]
     for split, rows in tables.items():
         if split in made:
             found += _texts(kind.options, split, rows)
-    if len({*seen["train"]}) == 1 < len(seen["train"]):
-        found.append(f"train: every text is the same ({leakage.shown(lines['train'][0])}): type another task.text")
-    found += _numbers(kind, gold)
-    return found
+    if texts == 1 < len(train.seen):
+        found.append(f"train: every text is the same ({train.shown(0)}): type another task.text")
+    return found + _numbers(kind, gold)
 
 
 def of_encoded(kind: Any, encoded: Mapping[str, Any]) -> list[str]:
@@ -47,10 +44,8 @@ def of_encoded(kind: Any, encoded: Mapping[str, Any]) -> list[str]:
     for split, rows in encoded.items() if kind.cuts and length else ():
         lengths = rows.rows.lengths
         if cut := int((lengths >= length).sum()):
-            what = (
-                f"{split}: {cut:,} of {len(lengths):,} texts ({cut / len(lengths):.0%}) reach task.max_length={length}"
-            )
-            found.append(f"{what} tokens, and are cut there: a larger one reads more of them")
+            share = f"{cut:,} of {len(lengths):,} texts ({cut / len(lengths):.0%})"
+            found.append(f"{split}: {share} reach task.max_length={length} tokens, and are cut there")
     odd = [rows.odd for rows in encoded.values() if hasattr(rows, "odd")]
     total = sum(len(rows) for rows in encoded.values())
     for name, counts in zip(ODD, zip(*odd, strict=True), strict=True) if odd else ():
@@ -148,30 +143,11 @@ def _types(options: Any, rows: Table) -> list[str]:
     return [f"{rows.path}: '{column}' holds {shown}: 1 and \"1\" are taken as one label (task.label)"]
 
 
-def _two_labels(
-    likeness: Mapping[str, Sequence[Any]], gold: Mapping[str, Sequence[Any]], lines: Mapping[str, Sequence[Any]]
-) -> list[str]:
-    """The same, but for case, blanks and punctuation, with other labels, in whatever splits."""
-    rows: dict[Any, list[tuple[Any, Any]]] = defaultdict(list)
-    for split, keys in likeness.items():
-        for key, label, line in zip(keys, gold[split], lines[split], strict=True):
-            if label is not None and any(key):
-                rows[key].append((tuple(label) if isinstance(label, list) else label, line))
-    torn = [own for own in rows.values() if len({label for label, _ in own}) > 1]
-    if not torn:
-        return []
-    labels = ", ".join(sorted({quoted(str(label)) for label, _ in torn[0]})[:4])
-    what = f"{len(torn):,} texts" if len(torn) > 1 else "1 text"
-    return [
-        f"{what} ({sum(map(len, torn)):,} rows) with other labels in another row, as {labels} for "
-        f"{leakage.shown(torn[0][0][1])}: nothing can learn both"
-    ]
-
-
 def _texts(options: Any, split: str, rows: Table) -> list[str]:
     """Of the columns of texts: empty ones, lost characters, equal columns; repeated ids."""
     found, total = [], len(rows.rows)
-    for column in {getattr(options, role, None) for role in TEXTS} & {*rows.columns}:
+    columns = [column for role, column in options.columns.items() if role in TEXTS and column in rows.columns]
+    for column in dict.fromkeys(columns):
         values = [row[column] for row in rows.rows]
         empty = [i for i, text in enumerate(values) if isinstance(text, str) and not text.strip()]
         if empty and options.kind != "lm":  # there they are strung together

@@ -1,7 +1,8 @@
-"""Examples of one split that stand in another too: word for word, or but for case, blanks and punctuation."""
+"""The same example in several splits, or with several labels: word for word, or but for case, blanks, punctuation."""
 
 import unicodedata
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tl_run.data.table import quoted
@@ -40,33 +41,62 @@ def likeness(seen: Sequence[Seen]) -> list[Seen]:
     return [tuple(map(of, key)) for key in seen]
 
 
-def told(
-    seen: Mapping[str, Sequence[Seen]],
-    alike: Mapping[str, Sequence[Seen]],
-    lines: Mapping[str, Sequence[Mapping[str, Any]]],
-    *,
-    held_out: bool,
-) -> list[str]:
-    """A sentence for each two splits that share examples; `alike` is the likeness of what is `seen`, `lines` are the
-    examples as a predictions file shows them. What is empty is not counted."""
+@dataclass(frozen=True)
+class Read:
+    """The examples of a split, as they are compared."""
+
+    seen: list[Seen]
+    alike: list[Seen]
+    """The same made plain."""
+    gold: list[Any]
+    shown: Callable[[int], str]
+    """An example in words, for a message."""
+
+    @classmethod
+    def of(cls, kind: Any, examples: Sequence[Any]) -> "Read":
+        """By what the kind of task says of its examples."""
+        seen = [kind.seen(example) for example in examples]
+        gold = [kind.inputs(example).get("gold") for example in examples]
+        return cls(seen, likeness(seen), gold, lambda i: _shown(kind.inputs(examples[i])))
+
+
+def told(splits: Mapping[str, Read], *, held_out: bool) -> list[str]:
+    """A sentence for each two splits that share examples. What is empty is not counted."""
     found = []
     for split, other in PAIRS:
-        exact, near = {*seen[other]}, {*alike[other]}
-        shared = [i for i, key in enumerate(alike[split]) if key in near and any(key)]
+        own, exact, near = splits[split], {*splits[other].seen}, {*splits[other].alike}
+        shared = [i for i, key in enumerate(own.alike) if key in near and any(key)]
         if not shared:
             continue
-        same = sum(seen[split][i] in exact for i in shared)
+        same = sum(own.seen[i] in exact for i in shared)
         copies = held_out and "validation" in (split, other)
         remedy = "it is held out from a file with copies: remove them there" if copies else f"take them out of {other}"
         found.append(
-            f"{split}: {len(shared):,} of {len(seen[split]):,} examples stand in {other} too ({same:,} word for word, "
-            f"{len(shared) - same:,} but for case, blanks and punctuation), as {shown(lines[split][shared[0]])}: the "
-            f"score is too good; {remedy}"
+            f"{split}: {len(shared):,} of {len(own.seen):,} examples stand in {other} too ({same:,} word for word, "
+            f"{len(shared) - same:,} but for case, blanks and punctuation), as {own.shown(shared[0])}: the score is "
+            f"too good; {remedy}"
         )
     return found
 
 
-def shown(line: Mapping[str, Any]) -> str:
-    """What is read of an example, for a message."""
+def torn(splits: Mapping[str, Read]) -> list[str]:
+    """A sentence where what is the same, but for case, blanks and punctuation, has several labels in whatever split."""
+    labels: dict[Seen, Any] = {}
+    several: dict[Seen, str] = {}
+    for read in splits.values():
+        for i, (key, label) in enumerate(zip(read.alike, read.gold, strict=True)):
+            if label is None or labels.setdefault(key, label) == label or not any(key):
+                continue
+            several.setdefault(key, f"{quoted(str(labels[key]))} and {quoted(str(label))} for {read.shown(i)}")
+    if not several:
+        return []
+    rows = sum(key in several for read in splits.values() for key in read.alike)
+    what = f"{len(several):,} texts" if len(several) > 1 else "1 text"
+    first = next(iter(several.values()))
+    return [f"{what} ({rows:,} rows) with other labels in another row, as {first}: nothing can learn both"]
+
+
+def _shown(line: Mapping[str, Any]) -> str:
+    """What is read of an example."""
     first = next(value for name, value in line.items() if name not in ("id", "gold"))
     return quoted(" ".join(map(str, first)) if isinstance(first, list) else str(first))

@@ -87,6 +87,9 @@ class Texts(Kind):
     def corpus(self, examples: Sequence[Example]) -> list[str]:
         return [text for example in examples for text in (example.text, example.pair) if text]
 
+    def seen(self, example: Example) -> tuple[str | None, ...]:
+        return example.text, example.pair
+
     @staticmethod
     def stratum(example: Example) -> Any:
         return example.label
