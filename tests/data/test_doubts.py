@@ -52,7 +52,7 @@ def test_texts_that_are_two(text, other):
 def test_likeness_makes_words_and_texts_plain_and_leaves_the_rest():
     assert likeness([("A b", None), (("A", "b"), 3), ("", ((0, 1), (2, 3)))]) == [
         ("ab", None),
-        ("ab", 3),
+        (("a", "b"), 3),
         ("", ((0, 1), (2, 3))),
     ]
 
@@ -71,7 +71,7 @@ def test_leakage_is_counted_for_each_two_splits():
     assert [line.partition(":")[0] for line in found] == ["validation", "test", "test", "validation"]
     assert found[0] == (
         "validation: 2 of 4 examples stand in train too (1 word for word, 1 but for case, blanks and punctuation), as "
-        "'a fine film': the score is too good; take them out of train"
+        "'a fine film': their scores are too good; take them out of train"
     )
     assert found[1].startswith("test: 1 of 3 examples stand in train too (1 word for word, 0 but")
     assert found[2].startswith("test: 2 of 3 examples stand in validation too (1 word for word, 1 but")

@@ -41,11 +41,14 @@ def of(kind: Any, tables: Mapping[str, Table], splits: Splits) -> list[str]:
 def of_encoded(kind: Any, encoded: Mapping[str, Any]) -> list[str]:
     """The doubts that only the model's own view of the data raises: texts that are cut, pictures that lose much."""
     found, length = [], kind.options.max_length
+    cut = {}
     for split, rows in encoded.items() if kind.cuts and length else ():
         lengths = rows.rows.lengths
-        if cut := int((lengths >= length).sum()):
-            share = f"{cut:,} of {len(lengths):,} texts ({cut / len(lengths):.0%})"
-            found.append(f"{split}: {share} reach task.max_length={length} tokens, and are cut there")
+        if count := int((lengths >= length).sum()):
+            cut[split] = f"{count:,} of {len(lengths):,} texts ({count / len(lengths):.0%})"
+    if cut:
+        shown = ", ".join(f"{split}: {share}" for split, share in cut.items())
+        found.append(f"{shown} reach task.max_length={length} tokens, and are cut there")
     odd = [rows.odd for rows in encoded.values() if hasattr(rows, "odd")]
     total = sum(len(rows) for rows in encoded.values())
     for name, counts in zip(ODD, zip(*odd, strict=True), strict=True) if odd else ():
@@ -101,7 +104,7 @@ def _labels(kind: Any, train: Table, gold: Mapping[str, Sequence[Any]], texts: i
 def _flat(labels: Sequence[Any]) -> Iterator[str]:
     for label in labels:
         if isinstance(label, list):
-            yield from label
+            yield from map(str, label)
         elif label is not None:
             yield str(label)
 
@@ -164,10 +167,10 @@ def _texts(options: Any, split: str, rows: Table) -> list[str]:
                 f"{split}: {len(wrong):,} of {total:,} in '{column}' are UTF-8 that was read as WINDOWS-1252 "
                 f"({quoted(wrong[0])}): convert them back, or export the data anew"
             )
-    for one, other in SAME:
-        columns = [getattr(options, role, None) for role in (one, other)]
-        if {*columns} <= {*rows.columns} and split == "train":
-            same = sum(row[columns[0]] == row[columns[1]] for row in rows.rows)
+    for one, other in SAME if split == "train" else ():
+        first, second = options.columns.get(one), options.columns.get(other)
+        if first in rows.columns and second in rows.columns:
+            same = sum(row[first] == row[second] for row in rows.rows)
             if same >= SHARE * total:
                 found.append(f"train: {same:,} of {total:,} rows have the same in task.{one} and task.{other}")
     if options.id and options.id in rows.columns:

@@ -34,8 +34,9 @@ def likeness(seen: Sequence[Seen]) -> list[Seen]:
 
     def of(part: Any) -> Any:
         if part not in known:
-            words = isinstance(part, tuple) and all(isinstance(word, str) for word in part)
-            known[part] = plain(part) if isinstance(part, str) else plain(" ".join(part)) if words else part
+            known[part] = (
+                plain(part) if isinstance(part, str) else tuple(map(of, part)) if isinstance(part, tuple) else part
+            )
         return known[part]
 
     return [tuple(map(of, key)) for key in seen]
@@ -73,8 +74,8 @@ def told(splits: Mapping[str, Read], *, held_out: bool) -> list[str]:
         remedy = "it is held out from a file with copies: remove them there" if copies else f"take them out of {other}"
         found.append(
             f"{split}: {len(shared):,} of {len(own.seen):,} examples stand in {other} too ({same:,} word for word, "
-            f"{len(shared) - same:,} but for case, blanks and punctuation), as {own.shown(shared[0])}: the score is "
-            f"too good; {remedy}"
+            f"{len(shared) - same:,} but for case, blanks and punctuation), as {own.shown(shared[0])}: their scores "
+            f"are too good; {remedy}"
         )
     return found
 

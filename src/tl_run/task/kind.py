@@ -131,8 +131,7 @@ class Kind:
 
     def seen(self, example: Any) -> tuple[Hashable, ...]:
         """What the model reads of an example, by which the same is found elsewhere."""
-        own = {name: value for name, value in self.inputs(example).items() if name not in ("id", "gold")}
-        return tuple(tuple(value) if isinstance(value, list) else value for value in own.values())
+        return tuple(_frozen(value) for name, value in self.inputs(example).items() if name not in ("id", "gold"))
 
     def ids(self, rows: Table) -> list[str]:
         """The column task.id where the file has it (new texts may not), else the row's number from 0."""
@@ -253,6 +252,10 @@ def kind_of(value: Any) -> str:
         list: "a list",
         dict: "an object",
     }.get(type(value), f"{type(value).__name__}")
+
+
+def _frozen(value: Any) -> Hashable:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else repr(value) if isinstance(value, dict) else value
 
 
 def is_written_list(value: Any) -> bool:
