@@ -21,6 +21,8 @@ def read_folder(folder: Path, image: str, label: str) -> Table:
     except OSError as error:
         raise MachineFault(f"{folder}: cannot be read ({error.strerror or error})") from None
     paths = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
+    if not paths:
+        raise BadInput(f"{folder}: holds no picture; put them into a folder for each class: {folder / 'cats/1.jpg'}")
     problems = [
         f"{folder / path}: {quoted(path.suffix) if path.suffix else 'without a suffix this'} is no picture's suffix; "
         "move the file out of the folder"
@@ -33,8 +35,6 @@ def read_folder(folder: Path, image: str, label: str) -> Table:
         problems += [f"{folder / path}: lies beside the folders of the classes; move it into one" for path in loose]
     if problems:
         raise BadInput.of(problems)
-    if not paths:
-        raise BadInput(f"{folder}: holds no picture; put them into a folder for each class: {folder / 'cats/1.jpg'}")
     rows = [{image: str(path)} | ({} if loose else {label: path.parts[0]}) for path in paths]
     return Table(str(folder), (image,) if loose else (image, label), rows, list(range(1, len(rows) + 1)), "picture")
 
