@@ -111,7 +111,7 @@ def test_a_misplaced_answer_is_taken_where_it_stands_nearest_when_that_is_asked_
         (("q", CONTEXT, answers(("good", "13"))), "the answer 'good' has no place; answer_start counts characters"),
         (("q", CONTEXT, answers((" ", 3))), "an answer has no text; write empty lists where there is no answer"),
         (("q", CONTEXT, {"text": ["good"], "answer_start": []}), "1 answers with 0 places; as many are needed"),
-        (("q", CONTEXT, "good"), 'the answers are a text; write {"text": ["..."], "answer_start": [0]}, or empty lists'),
+        (("q", CONTEXT, "good"), 'the answers are a text; write {"text": ["..."], "answer_start": [0]}, or empty'),
         (("q", CONTEXT, None), "the answers are missing; write"),
     ],
 )
