@@ -9,6 +9,7 @@ import torch
 
 from tl_run import adapter, audit, features, freeze, hardware, transfer
 from tl_run.config.options import SOLVED, Run
+from tl_run.data import doubts
 from tl_run.data.encoded import Encoded
 from tl_run.distributed import ALONE, Group
 from tl_run.errors import BadOption
@@ -112,6 +113,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
     encoded = {name: task.encode(rows, found.tokenizer) for name, rows in splits.items()}
     seconds = {"load": loaded - began, "encode": time.perf_counter() - loaded}
 
+    task.doubts += doubts.of_encoded(task, encoded)
     task.start(model, found.new, encoded["train"])
     prints = audit.fingerprints(dict(model.named_parameters()))
     reuse = features.make(

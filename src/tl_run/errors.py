@@ -24,10 +24,11 @@ class BadInput(Failure):
 
     @classmethod
     def of(cls, problems: Sequence[str]) -> "BadInput":
-        """One failure from many problems: the first three in words, the others as a count."""
-        rest = len(problems) - cls.shown
-        more = [f"... and {rest} more problem{'s' if rest > 1 else ''} like these"] if rest > 0 else []
-        return cls("\n".join([*problems[: cls.shown], *more]))
+        """One failure from many problems, in at most `shown` lines: the first in words, the others as a count."""
+        if len(problems) <= cls.shown:
+            return cls("\n".join(problems))
+        told = problems[: cls.shown - 1]
+        return cls("\n".join([*told, f"... and {len(problems) - len(told)} more problems like these"]))
 
 
 class BadCheckpoint(Failure):

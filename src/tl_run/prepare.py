@@ -9,7 +9,7 @@ from typing import Any
 from tl_run import chain, embedded, hub, identity, task
 from tl_run.config import check
 from tl_run.config.options import ImageText, Run, Scratch, TransE
-from tl_run.data import sources, splits
+from tl_run.data import doubts, sources, splits
 from tl_run.data.table import Table
 from tl_run.errors import BadOption
 from tl_run.folder import CONFIG
@@ -69,6 +69,7 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         limit=options.task.limit,
         seed=options.seed,
     )
+    kind.doubts += doubts.of(kind, tables, made)
     if isinstance(options.model, Scratch):
         assert kind.row_length is not None  # there is no head for pictures
         model_folder = scratch.made(options.model, kind.corpus(made.train), kind.row_length, kind.auto_class)

@@ -17,6 +17,7 @@ from tl_run.distributed import ALONE, Group
 from tl_run.environment import compare, describe
 from tl_run.errors import Interrupted, MachineFault
 from tl_run.evaluation import Evaluation, evaluate
+from tl_run.failures import printable
 from tl_run.folder import CONFIG, ENVIRONMENT, OVERRIDES, RESULT, RunFolder
 from tl_run.model import compact
 from tl_run.plan import hyperparameters, rows
@@ -40,6 +41,8 @@ def run(
     """
     built = build(job, group)
     terminal.plan(rows(built, folder.path), built.notes)
+    for doubt in job.task.doubts:
+        terminal.warn(printable(doubt))
     if job.options.plan:
         return None
     session = Session(built, folder, terminal, signals, group)

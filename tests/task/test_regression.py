@@ -51,8 +51,7 @@ def test_labels_are_numbers_however_they_are_written():
             [
                 "train.csv, line 3: 'label' is 'high', a number is needed (task.label)",
                 "train.csv, line 4: 'label' is 'nan', a number",
-                "train.csv, line 5: 'label' is 'inf', a number",
-                "... and 1 more problem like these",
+                "... and 2 more problems like these",
             ],
         ),
         (

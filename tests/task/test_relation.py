@@ -65,12 +65,11 @@ def test_tags_and_offsets_say_the_same():
         ([], [row(None), row(label="b")], ["train.jsonl, line 1: 'text' is missing, a text is needed (task.text)"]),
         (
             ["task.head=one", "task.tail=two"],
-            [offsets([4, 21], [4, 4], "b"), offsets([4, 8], [4, 4]), offsets("4-8", [1, 2]), offsets(None, 3)],
+            [offsets([4, 21], [4, 4], "b"), offsets([4, 8], [4, 4]), offsets(None, 3), offsets(None, 3)],
             [
                 "train.jsonl, line 1: 'one' is [4, 21], but the text has characters 0 to 20, and start is below end",
                 "train.jsonl, line 2: 'two' is [4, 4], but the text",
-                "train.jsonl, line 3: 'one' is '4-8', [start, end] is needed: first character and the one after the",
-                "... and 1 more problem like these",
+                "... and 2 more problems like these",
             ],
         ),
         (["task.head=one", "task.tail=tow"], [offsets([1, 2], [3, 4])], ["task.tail: train.jsonl has no column 'tow'"]),

@@ -236,8 +236,7 @@ def test_class_numbers_of_the_hub():
             [
                 "train.csv, line 3: 'label' is 'yes', a score, 0 or 1 (for classes: task.loss=classifier) is needed",
                 "train.csv, line 4: 'label' is missing",
-                "train.csv, line 5: ",
-                "... and 1 more",
+                "... and 2 more",
             ],
         ),
         ({"train": table("1", "1")}, (), ["train.csv: 'label' holds 1 value, two or more are needed (task.label)"]),

@@ -27,6 +27,8 @@ def read_conll(name: str, data: bytes, *, tokens: str, tags: str, tag_column: in
         tabs = "\t" in line if first is None else tabs
         fields = line.split("\t") if tabs else re.split("[ \t]+", line.strip(" \t"))
         if first is None:
+            if line.startswith("# "):
+                raise BadInput(f"{name}, line {number}: a comment ({quoted(line)}); remove the lines that begin with #")
             first = number, len(fields)
             at = len(fields) if tag_column == "last" else int(tag_column)
             if at > len(fields) > 1:
@@ -46,6 +48,8 @@ def read_conll(name: str, data: bytes, *, tokens: str, tags: str, tag_column: in
             rows[-1][tags].append(fields[at - 1])
     if problems:
         raise BadInput.of(problems)
+    if rows and max(len(row[tokens]) for row in rows) > 1 and all(_counts(row[tokens]) for row in rows):
+        raise BadInput(f"{name}: the first column counts the tokens, and must be the tokens; cut it off: cut -f2-")
     if not rows:
         raise BadInput(f"{name}: no sentence; write a token a line, with its tag after a space or a tab: EU B-ORG")
     return Table(name, tuple(rows[0]), rows, lines, unit="sentence from line")
@@ -60,7 +64,14 @@ def read_tagged_tsv(name: str, data: bytes, *, tokens: str, tags: str, tag_colum
 
 
 def _fault(fields: list[str], first: int, expected: int) -> str:
+    if len(fields) != expected and fields[0].startswith("#"):
+        return f"a comment ({quoted(' '.join(fields))}); remove the lines that begin with #"
     if len(fields) != expected:
         count = f"{len(fields)} column{'s' if len(fields) > 1 else ''}"
         return f"{count} where line {first} has {expected} ({quoted(' '.join(fields))}); a blank line ends a sentence"
     return "the token is missing" if not fields[0] else "the tag is missing"
+
+
+def _counts(tokens: list[str]) -> bool:
+    """Whether these are 1, 2, 3 ..., as CoNLL-U has them before the tokens."""
+    return tokens == [str(i) for i in range(1, len(tokens) + 1)]

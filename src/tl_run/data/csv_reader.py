@@ -1,10 +1,11 @@
 """CSV and TSV as written: every value stays the string it is ("NA", "007", ""), every message names a physical line."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator
 
-from tl_run.data.decoding import decode, line_end
+from tl_run.data.decoding import decode, line_end, no_page
 from tl_run.data.table import Table, quoted
 from tl_run.errors import BadInput
 
@@ -34,6 +35,7 @@ def _text(name: str, data: bytes) -> str:
     text = decode(name, data)
     if not text.strip():
         raise BadInput(f"{name}: the file is empty; the first line must name the columns")
+    no_page(name, text)
     return text
 
 
@@ -90,7 +92,9 @@ def _table(name: str, records: Iterator[Record], problems: list[str], separator:
             else:
                 problems.append(f"{name}, line {blank}: a blank line between rows; remove it")
         blanks.clear()
-        if len(fields) == len(header):
+        if fields == header and len(header) > 1:
+            problems.append(f"{name}, line {line}: the header again, as where two files were joined; remove it")
+        elif len(fields) == len(header):
             rows.append(dict(zip(header, fields, strict=True)))
             lines.append(line)
         else:
@@ -107,6 +111,8 @@ def _header_problems(name: str, header: list[str], separator: str) -> list[str]:
     place = f"{name}, line 1"
     if not "".join(header).strip():
         return [f"{place}: no header; the first line must name the columns"]
+    if re.match(r"\s*(\{\s*\"|\[\s*[\"{])", header[0]):
+        return [f"{place}: this is JSON; rename it to .jsonl (an object on each line) or .json"]
     if len(header) == 1:
         for other, advice in _OTHER_SEPARATORS[separator].items():
             if other in header[0]:

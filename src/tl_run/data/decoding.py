@@ -1,6 +1,7 @@
 """Bytes to text and lines: UTF-8 only. Lines end at CR or LF; str.splitlines() would also cut at U+2028."""
 
 import codecs
+import contextlib
 import re
 
 from tl_run.errors import BadInput
@@ -10,12 +11,19 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OTHER_KINDS = {
     b"PK\x03\x04": "a zip archive or an Excel workbook, not text; unpack it, or save the sheet as CSV (UTF-8)",
     b"\x1f\x8b": "compressed with gzip; unpack it first (gunzip)",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook or Word document of the old kind, not text; save the sheet as CSV (UTF-8)",
+    b"%PDF": "a PDF, not text; save what is in it as plain text",
     b"PAR1": "a Parquet file; rename it to .parquet",
 }
+_SCRIPTS = {"WINDOWS-1251": ("[а-яё]{3,}", 0.6), "SHIFT_JIS": ("[\u3040-\u30ff]+", 0.3)}
+"""Runs of characters by which an encoding is known, and the least share of them in what is not ASCII."""
+POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def decode(name: str, data: bytes) -> str:
     """The text of a UTF-8 file without its byte order mark. Raises BadInput for another encoding and for NUL bytes."""
+    if data.startswith(POINTER):
+        raise BadInput(f"{name}: a pointer of git-lfs, not the file itself; type git lfs pull in its folder")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -23,6 +31,12 @@ def decode(name: str, data: bytes) -> str:
     if "\0" in text:
         raise BadInput(_why_not_text(name, data, data.index(b"\0")))
     return text.removeprefix("\ufeff")
+
+
+def no_page(name: str, text: str) -> None:
+    """Raises BadInput for HTML: what a download gives that needed another address, or a login."""
+    if re.match(r"\s*<(!doctype html|html)\b", text, re.IGNORECASE):
+        raise BadInput(f"{name}: this is a web page (HTML), not data; download the file itself (raw)")
 
 
 def line_end(text: str) -> str:
@@ -55,7 +69,12 @@ def _why_not_text(name: str, data: bytes, offset: int) -> str:
 
 
 def _likely_encoding(data: bytes) -> str | None:
-    """A guess for the message only: Chinese comes in pairs of high bytes, Western text has them alone."""
+    """A guess for the message: by script; else Chinese comes in pairs of high bytes, Western text has them alone."""
+    for encoding, (script, least) in _SCRIPTS.items():
+        with contextlib.suppress(UnicodeDecodeError):
+            text = data.decode(encoding)
+            if len("".join(re.findall(script, text))) >= least * sum(c > "\x7f" for c in text):
+                return encoding
     high = len(re.findall(rb"[\x80-\xff]", data))
     paired = 2 * len(re.findall(rb"[\x81-\xfe][\xa1-\xfe]", data))
     likely = "GB18030" if paired > high / 2 else "WINDOWS-1252"

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tl_run.data.decoding import decode, line_end
+from tl_run.data.decoding import decode, line_end, no_page
 from tl_run.data.strict_json import StrictDecoder, nothing_after, skip_space
 from tl_run.data.table import Table
 from tl_run.errors import BadInput
@@ -16,6 +16,7 @@ _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or fal
 def read_jsonl(name: str, data: bytes) -> Table:
     """One object per line; blank lines are skipped."""
     text = decode(name, data)
+    no_page(name, text)
     strict, rows, lines, problems = StrictDecoder(), [], [], []
     for number, line in enumerate(text.split(line_end(text)), 1):
         start = skip_space(line, 0)
@@ -39,6 +40,7 @@ def read_jsonl(name: str, data: bytes) -> Table:
 def read_json(name: str, data: bytes) -> Table:
     """A list of objects, or an object that holds one such list (`{"data": [...]}`)."""
     text = decode(name, data)
+    no_page(name, text)
     if line_end(text) == "\r":
         text = text.replace("\r", "\n")  # json counts lines by "\n"; inside a string of JSON neither is allowed
     start = skip_space(text, 0)

@@ -17,10 +17,12 @@ def read_folder(folder: Path, image: str, label: str) -> Table:
     known = Image.registered_extensions()
     try:
         paths = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-        empty = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and not any(path.iterdir())]
+        empty = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and not _visible(path)]
     except OSError as error:
         raise MachineFault(f"{folder}: cannot be read ({error.strerror or error})") from None
     paths = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
+    if not paths:
+        raise BadInput(f"{folder}: holds no picture; put them into a folder for each class: {folder / 'cats/1.jpg'}")
     problems = [
         f"{folder / path}: {quoted(path.suffix) if path.suffix else 'without a suffix this'} is no picture's suffix; "
         "move the file out of the folder"
@@ -33,7 +35,10 @@ def read_folder(folder: Path, image: str, label: str) -> Table:
         problems += [f"{folder / path}: lies beside the folders of the classes; move it into one" for path in loose]
     if problems:
         raise BadInput.of(problems)
-    if not paths:
-        raise BadInput(f"{folder}: holds no picture; put them into a folder for each class: {folder / 'cats/1.jpg'}")
     rows = [{image: str(path)} | ({} if loose else {label: path.parts[0]}) for path in paths]
     return Table(str(folder), (image,) if loose else (image, label), rows, list(range(1, len(rows) + 1)), "picture")
+
+
+def _visible(folder: Path) -> bool:
+    """Whether there is more in it than hidden files."""
+    return any(not path.name.startswith(".") for path in folder.iterdir())

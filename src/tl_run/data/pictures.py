@@ -7,6 +7,7 @@ byte for each value: 147 KB for a picture of 224 x 224.
 
 import hashlib
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from tl_run import cache
+from tl_run.data.decoding import POINTER
 from tl_run.data.encoded import Encoded
 from tl_run.errors import BadInput
 
-FORMAT = 1  # raise when the stored arrays change meaning
+FORMAT = 2  # raise when the stored arrays change meaning
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Pictures(Encoded):
     numbers: np.ndarray
     """What the model reads for a byte: float32 (channels, 256)."""
     changing: str = ""
+    odd: tuple[int, ...] = ()
+    """How many pictures are animated, are transparent, have more than 8 bits a value."""
 
     @property
     def lengths(self) -> np.ndarray:
@@ -77,10 +81,10 @@ class Pictures(Encoded):
         """
         digest = hashlib.sha256(_settings(processor).encode())
         digest.update("".join(picture.sha256 for picture in pictures).encode())
-        arrays = cache.arrays("pictures", digest.hexdigest(), lambda: {"pixels": _decode_all(pictures, processor)})
+        arrays = cache.arrays("pictures", digest.hexdigest(), lambda: _decode_all(pictures, processor))
         numbers = _numbers(processor)
         rows, columns = np.arange(len(pictures) + 1), {"pixels": Stacked(arrays["pixels"])}
-        made = cls(rows, columns, ids, labels, numbers=numbers, changing=changing)
+        made = cls(rows, columns, ids, labels, numbers=numbers, changing=changing, odd=(*arrays["odd"].tolist(),))
         first = _processed(processor, _decoded(pictures[0]))
         if not np.array_equal(made.padded(np.array([0]), {})["pixel_values"][0], first):
             raise BadInput(
@@ -119,16 +123,17 @@ def _settings(processor: Any) -> str:
     )
 
 
-def _decode_all(pictures: Sequence[Picture], processor: Any) -> np.ndarray:
-    """uint8 (pictures, channels, height, width)."""
+def _decode_all(pictures: Sequence[Picture], processor: Any) -> dict[str, np.ndarray]:
+    """`pixels`, uint8 (pictures, channels, height, width), and `odd`, see `Pictures.odd`."""
+    odd = np.zeros(3, np.int64)
     problems: list[str] = []
     pixels: np.ndarray | None = None
     for i, picture in enumerate(pictures):
         try:
-            image = _decoded(picture)
+            image = _decoded(picture, odd)
         except Exception as problem:  # each format has its own ways to be broken: OSError, SyntaxError, struct.error
             problems.append(
-                f"{picture.where}: the picture cannot be read ({_first_line(problem)}); replace or remove it"
+                f"{picture.where}: the picture cannot be read ({_why(picture, problem)}); replace or remove it"
             )
             continue
         made = _processed(processor, image, do_rescale=False, do_normalize=False)
@@ -142,15 +147,21 @@ def _decode_all(pictures: Sequence[Picture], processor: Any) -> np.ndarray:
     if problems:
         raise BadInput.of(problems)
     assert pixels is not None
-    return pixels
+    return {"pixels": pixels, "odd": odd}
 
 
-def _decoded(picture: Picture) -> Any:
-    """A PIL image in RGB, upright: as transformers' own pipeline opens it."""
+def _decoded(picture: Picture, odd: np.ndarray | None = None) -> Any:
+    """A PIL image in RGB, upright: as transformers' own pipeline opens it; what that loses is counted in `odd`."""
     from PIL import Image, ImageOps
 
-    with Image.open(io.BytesIO(picture.data())) as image:
+    with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(picture.data())) as image:
+        if odd is not None:
+            odd += [getattr(image, "is_animated", False), _transparent(image), image.mode[0] in "IF"]
         return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def _transparent(image: Any) -> bool:
+    return image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255
 
 
 def _processed(processor: Any, image: Any, **less: bool) -> np.ndarray:
@@ -165,5 +176,14 @@ def _numbers(processor: Any) -> np.ndarray:
     return _processed(processor, ramp, **less).reshape(3, 256).astype(np.float32)
 
 
-def _first_line(problem: Exception) -> str:
+def _why(picture: Picture, problem: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
+    data = picture.data()
+    if not data:
+        return "it is empty"
+    if data.startswith(POINTER):
+        return "a pointer of git-lfs, not the picture: type git lfs pull"
+    if isinstance(problem, UnidentifiedImageError):
+        return "no picture of a kind that is known"
     return f"{type(problem).__name__}: {problem}".splitlines()[0]

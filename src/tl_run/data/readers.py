@@ -22,6 +22,13 @@ READERS: Readers = {
     ".json": read_json,
     ".parquet": read_parquet,
 }
+OTHER_FORMATS = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "save the sheet as CSV (UTF-8)"),
+    **dict.fromkeys((".gz", ".bz2", ".xz", ".zip", ".tar"), "unpack it first (gunzip, unzip)"),
+    **dict.fromkeys((".pkl", ".pickle", ".feather", ".arrow"), "save it as Parquet"),
+    **dict.fromkeys((".doc", ".docx", ".pdf", ".html"), "save it as plain text"),
+}
+"""What to do with files that are not read, by suffix."""
 STREAM_FORMATS = ("csv", "tsv", "jsonl")
 
 
@@ -41,7 +48,8 @@ def read_table(path: str | Path, others: Readers | None = None) -> Table:
         reader = readers.get(file.suffix.lower())
         if reader is None:
             what = f"the suffix {quoted(file.suffix)} is not known" if file.suffix else "the name has no suffix"
-            raise BadInput(f"{name}: {what}; known are {' '.join(readers)}")
+            advice = f"; {OTHER_FORMATS[file.suffix.lower()]}" if file.suffix.lower() in OTHER_FORMATS else ""
+            raise BadInput(f"{name}: {what}; known are {' '.join(readers)}{advice}")
         data = file.read_bytes()
     except OSError as error:
         raise MachineFault(f"{name}: cannot be read ({error.strerror or error})") from None

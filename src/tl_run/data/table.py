@@ -40,6 +40,7 @@ class Table:
             advice = f"did you mean {quoted(close)}?"
         elif self.has_header:
             advice = "the first line of the file must name the columns"
+            advice = f"type {option}=<one of them>; {advice}" if option.startswith("task.") else advice
         else:
             advice = f"type {option}=<one of them>"
         raise BadInput(f"{option}: {self.path} has no column {quoted(name)}; its columns are {shown}{rest}; {advice}")

@@ -8,6 +8,7 @@ from tl_run.data.windows import Span
 from tl_run.task.kind import kind_of
 
 NOWHERE = -1
+UNITS = (("bytes of UTF-8", "utf-8"), ("UTF-16 units, as JavaScript and Java do", "utf-16-le"))
 FORM = '{"text": ["..."], "answer_start": [0]}'
 
 
@@ -70,12 +71,23 @@ def _pairs(value: Any) -> list[tuple[Any, Any]]:
 
 def _misplaced(text: str, start: int, context: str) -> str:
     there = f", where the context has {quoted(context[start : start + len(text)])}" if start >= 0 else ""
+    there = f", the context has {len(context)} characters" if start >= len(context) else there
     said = f"the answer {quoted(text)} does not stand at {start}{there}"
     if text not in context:
         return (
             f"{said}, nor anywhere else; write it as the context does, or {NOWHERE} for its place: then it only scores"
         )
-    return f"{said}, but at {_nearest(text, start, context)}: mend it, or type task.misplaced=nearest"
+    unit = next(
+        (f" (it seems to count {what}, not characters)" for what, form in UNITS if _at(text, start, context, form)), ""
+    )
+    return f"{said}, but at {_nearest(text, start, context)}{unit}: mend it, or type task.misplaced=nearest"
+
+
+def _at(text: str, start: int, context: str, form: str) -> bool:
+    """Whether the text stands at `start` where the units of an encoding are counted."""
+    size = len("a".encode(form))
+    whole, part = (each.encode(form, "surrogatepass") for each in (context, text))
+    return start >= 0 and whole.startswith(part, start * size)
 
 
 def _nearest(text: str, start: int, context: str) -> int:

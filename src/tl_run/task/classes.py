@@ -37,6 +37,10 @@ class Classes(Kind):
         """The labels are those of the whole train file, sorted."""
         named = {split: self._label_names(rows, problems) for split, rows in sources.items()}
         self.labels = in_order({name for name in named["train"] if name is not None})
+        if not problems:
+            self._check_names(sources["train"], named["train"], problems)
+        if problems:  # with train as it is, all that the others have may look unknown
+            return {split: [None] * len(names) for split, names in named.items()}
         return {split: self._indices(rows, named[split], problems) for split, rows in sources.items()}
 
     def known_labels(self, rows: Table, problems: list[str]) -> list[int | None]:
@@ -62,21 +66,26 @@ class Classes(Kind):
             labels.append(label_name(value, names))
             if labels[-1] is None and not (names and value is None):
                 what = f"{value}: text or a whole number is needed" if isinstance(value, float) else kind_of(value)
-                problems.append(f"{rows.where(i)}: the label in '{column}' is {what} (task.label)")
+                several = "; of several, type task.multi_label=true" if isinstance(value, list) else ""
+                problems.append(f"{rows.where(i)}: the label in '{column}' is {what} (task.label){several}")
         return labels
+
+    def _check_names(self, rows: Table, names: Sequence[str | None], problems: list[str]) -> None:
+        column = self.options.label
+        counts = Counter(name for name in names if name is not None)
+        if len(counts) < 2:
+            problems.append(
+                f"{rows.path}: '{column}' holds {len(counts)} label ({', '.join(counts)}), two or more are needed; "
+                f"task.label can be one of: {', '.join(rows.columns)}"
+            )
+        elif len(counts) > 10 and max(counts.values()) == 1:
+            text = getattr(self.options, "text", None)
+            instead = f" Or type task.text={column} task.label={text}, where they are swapped" if text else ""
+            problems.append(f"{rows.path}: every row has a label of its own in '{column}': is it an id?{instead}")
 
     def check(self, rows: Table, labels: Sequence[int | None], problems: list[str]) -> None:
         counts = Counter(self.labels[label] for label in labels if label is not None)
         if problems or not rows.rows:
-            return
-        if len(counts) < 2:
-            problems.append(
-                f"{rows.path}: '{self.options.label}' holds {len(counts)} label ({', '.join(counts)}), two or more are "
-                f"needed; task.label can be one of: {', '.join(rows.columns)}"
-            )
-        elif len(counts) > 10 and max(counts.values()) == 1:
-            problems.append(f"{rows.path}: every row has a label of its own in '{self.options.label}': is it an id?")
-        if problems:
             return
         self.weights = self._weights(counts, rows.path, problems)
         largest, smallest = max(counts.values()), min(counts.values())

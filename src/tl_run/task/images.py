@@ -14,7 +14,8 @@ from tl_run.data import augmentation
 from tl_run.data.encoded import Encoded
 from tl_run.data.picture_folder import read_folder
 from tl_run.data.pictures import Picture, Pictures
-from tl_run.data.table import Table
+from tl_run.data.table import Table, nearest, quoted
+from tl_run.errors import BadInput
 from tl_run.task.classes import Classes
 from tl_run.task.kind import kind_of, refuse
 
@@ -97,7 +98,8 @@ class Images(Classes):
         try:
             return Picture(path, str(file), file, hashlib.sha256(file.read_bytes()).hexdigest())
         except OSError as error:
-            problems.append(f"{where}: the picture {file} cannot be read ({error.strerror or error})")
+            advice = _advice(file.parent, path) if len(problems) < BadInput.shown else ""
+            problems.append(f"{where}: the picture {path} cannot be read ({error.strerror or error}){advice}")
             return None
 
     def content(self, rows: Table, examples: Sequence[Example]) -> Table:
@@ -105,6 +107,10 @@ class Images(Classes):
         column = self.options.image
         pictures = [row | {column: example.picture.sha256} for row, example in zip(rows.rows, examples, strict=True)]
         return replace(rows, rows=pictures)
+
+    def seen(self, example: Any) -> tuple[str, ...]:
+        """The picture's bytes, and its text where it has one."""
+        return example.picture.sha256, *filter(None, [getattr(example, "text", None)])
 
     @staticmethod
     def stratum(example: Example) -> int | None:
@@ -138,3 +144,13 @@ class Images(Classes):
     def inputs(self, example: Example) -> dict[str, Any]:
         gold = None if example.label is None else self.gold(example.label)
         return {"id": example.id, "image": example.picture.name, "gold": gold}
+
+
+def _advice(folder: Path, path: str) -> str:
+    """What may have been meant by a path at which there is no picture."""
+    if "://" in path:
+        return "; this is an address: download the pictures, and write their paths"
+    if "\\" in path:
+        return "; write / for \\"
+    close = nearest(Path(path).name, (each.name for each in folder.iterdir())) if folder.is_dir() else None
+    return f"; did you mean {quoted(str(Path(path).with_name(close)), 200)}?" if close else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,10 @@ from tl_run.errors import BadInput
 
 if TYPE_CHECKING:
     import torch
+
+
+WRITTEN_LIST = re.compile(r"\s*\[\s*(['\"]).*\1\s*,?\s*\]\s*$", re.DOTALL)
+AS_LIST = "a list written as text, as pandas does in CSV; save it as JSONL or Parquet, which have lists"
 
 
 class Kind:
@@ -45,6 +50,8 @@ class Kind:
     """The member of the embedded family `model=tiny` that reads what this kind has."""
     lower_is_better: frozenset[str] = frozenset()
     """Metrics of which less is better."""
+    cuts = False
+    """Whether of a text that is longer than task.max_length the rest is not read, and nothing else tells it."""
     open_vocabulary = False
     """Whether the model may read tokens that stand in no text of the data, such as those it writes."""
 
@@ -56,6 +63,8 @@ class Kind:
         """What chooses the best model; settled after `read`."""
         self.notes: list[str] = []
         """What the plan shall say of the data."""
+        self.doubts: list[str] = []
+        """What is hardly meant in the data, for the user to look at."""
 
     @classmethod
     def of(cls, options: Any) -> Kind:
@@ -119,6 +128,10 @@ class Kind:
     def group(example: Any) -> Hashable:
         """What is held out together, such as questions on one text, which would otherwise be seen in training."""
         return id(example)
+
+    def seen(self, example: Any) -> tuple[Hashable, ...]:
+        """What the model reads of an example, by which the same is found elsewhere."""
+        return tuple(_frozen(value) for name, value in self.inputs(example).items() if name not in ("id", "gold"))
 
     def ids(self, rows: Table) -> list[str]:
         """The column task.id where the file has it (new texts may not), else the row's number from 0."""
@@ -230,12 +243,27 @@ def kind_of(value: Any) -> str:
     """What a value is, in words for a message."""
     if value is None or value == "":
         return "missing"
-    return {bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}.get(
-        type(value), f"{type(value).__name__}"
-    )
+    return {
+        str: "a text",
+        bytes: "bytes",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+    }.get(type(value), f"{type(value).__name__}")
+
+
+def _frozen(value: Any) -> Hashable:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else repr(value) if isinstance(value, dict) else value
+
+
+def is_written_list(value: Any) -> bool:
+    """Whether a text is a list as Python prints it, which is how pandas puts one into CSV."""
+    return isinstance(value, str) and bool(WRITTEN_LIST.match(value))
 
 
 def refuse(problems: list[str]) -> None:
-    """Raises: BadInput when there are any, the first three in words."""
+    """Raises: BadInput when there are any, the first in words."""
     if problems:
         raise BadInput.of(problems)

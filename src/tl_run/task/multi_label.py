@@ -11,7 +11,7 @@ from tl_run.config import options
 from tl_run.data.encoded import Encoded
 from tl_run.data.table import Table
 from tl_run.task.classes import NOTHING, in_order, label_name, mean_average_precision, per_class, pr_curves, unknown
-from tl_run.task.kind import kind_of, named
+from tl_run.task.kind import AS_LIST, is_written_list, kind_of, named
 from tl_run.task.texts import Example, Texts
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class MultiLabel(Texts):
         """The labels are those of the whole train file, sorted. A split in which no text has any has no labels."""
         named = {split: self._names(rows, problems) for split, rows in sources.items()}
         self.labels = in_order({name for names in named["train"] for name in names or ()})
+        if not problems:
+            self._check_names(sources["train"], problems)
+        if problems:  # with train as it is, all that the others have may look unknown
+            return {split: [None] * len(names) for split, names in named.items()}
         return {split: self._indices(rows, named[split], problems) for split, rows in sources.items()}
 
     def known_labels(self, rows: Table, problems: list[str]) -> list[tuple[int, ...] | None]:
@@ -58,6 +62,9 @@ class MultiLabel(Texts):
     def _split(self, value: Any, rows: Table, i: int, problems: list[str]) -> list[str]:
         column, separator = self.options.label, self.options.label_separator
         where = f"{rows.where(i)}: '{column}'"
+        if is_written_list(value):
+            problems.append(f"{where} is {AS_LIST}")
+            return []
         if isinstance(value, str) and separator is not None:
             value = [part.strip() for part in value.split(separator)] if value.strip() else []
         if not isinstance(value, list):
@@ -69,8 +76,8 @@ class MultiLabel(Texts):
             problems.append(f"{where} holds a label that is {kind_of(value[names.index(None)])} (task.label)")
         return [name for name in names if name is not None]
 
-    def check(self, rows: Table, labels: Sequence[Any], problems: list[str]) -> None:
-        if not problems and len(self.labels) < 2:
+    def _check_names(self, rows: Table, problems: list[str]) -> None:
+        if len(self.labels) < 2:
             problems.append(
                 f"{rows.path}: '{self.options.label}' holds {len(self.labels)} label ({', '.join(self.labels)}), two "
                 f"or more are needed; task.label can be one of: {', '.join(rows.columns)}"

@@ -155,6 +155,9 @@ class QuestionAnswering(Kind):
         """All questions on a context."""
         return example.context
 
+    def seen(self, example: Example) -> tuple[str, str]:
+        return example.question, example.context
+
     # -- model
 
     def head(self) -> dict[str, Any]:

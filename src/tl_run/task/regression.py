@@ -52,7 +52,11 @@ class Regression(Texts):
         for i, (value, found) in enumerate(zip(values, numbers, strict=True)):
             if found is None:
                 what = f"'{value}'" if isinstance(value, str) and value else kind_of(value)
-                problems.append(f"{rows.where(i)}: '{self.options.label}' is {what}, a number is needed (task.label)")
+                comma = isinstance(value, str) and number(value.replace(",", ".")) is not None
+                form = f", with a point: {value.replace(',', '.').strip()}" if comma else ""
+                problems.append(
+                    f"{rows.where(i)}: '{self.options.label}' is {what}, a number is needed{form} (task.label)"
+                )
         return numbers
 
     def known_labels(self, rows: Table, problems: list[str]) -> list[float | None]:

@@ -78,6 +78,9 @@ class Relation(Classification):
             examples.append(Marked(name, plain, None, label, spans))
         return examples
 
+    def seen(self, example: Any) -> tuple[Any, ...]:
+        return example.text, example.spans
+
     def disturbed(self, example: Any, how: Disturbance) -> Any:
         """Neither entity is left out, nor a word of one."""
         text, (head, tail) = how.marked(example.text, example.spans)

@@ -11,10 +11,11 @@ from typing import Any
 from tl_run.data.conll_reader import read_conll, read_tagged_tsv
 from tl_run.data.perturbation import Disturbance
 from tl_run.data.table import Table
-from tl_run.task.kind import Kind, kind_of, refuse
-from tl_run.task.spans import fault, parse, recognise, to_iob2
+from tl_run.task.kind import AS_LIST, Kind, is_written_list, kind_of, refuse
+from tl_run.task.spans import broken, fault, parse, recognise, to_iob2
 
 CONLL = (".txt", ".conll", ".iob", ".bio")
+LONG, STOPS, FULL_STOPS = 100, 5, frozenset(".!?。！？")
 Tags = list[list[str] | None]  # of each sentence of a split
 
 
@@ -57,9 +58,16 @@ class Sentences(Kind):
                 rows.require(self.options.id, "task.id")
         tokens = {split: lists(rows, self.options.tokens, "task.tokens", problems) for split, rows in sources.items()}
         tags = {split: self._tags(rows, tokens[split], problems) for split, rows in sources.items()}
+        train = sources["train"]
+        if len(train.rows) == 1 and train.unit.startswith("sentence") and len(sources) == 1:
+            problems.append(
+                f"{train.path}: one sentence alone, so nothing can be held out: a blank line ends a sentence; or type "
+                "task.validation=<file>"
+            )
         refuse(problems)
         tags = self._in_one_scheme(sources, tags)
         self._settle_labels(sources["train"].path, tags)
+        self.doubts += [d for split, rows in sources.items() for d in run_on(split, rows.unit, tokens[split])]
         return {split: self.examples(rows, tokens[split], tags[split]) for split, rows in sources.items()}
 
     def read_unlabelled(self, rows: Table) -> list[Any]:
@@ -129,6 +137,8 @@ class Sentences(Kind):
                 if own is not None and (wrong := fault(own, self.scheme))
             ]
         )
+        if self.options.scheme == "auto":
+            self.doubts += [f"{split}: {wrong}" for split, own in tags.items() if (wrong := broken(filter(None, own)))]
         if self.scheme != "iob2":
             self.notes.append(f"the tags are {self.scheme.upper()}, and become IOB2 (task.scheme)")
         return {split: [None if own is None else to_iob2(own) for own in rows] for split, rows in tags.items()}
@@ -143,10 +153,6 @@ class Sentences(Kind):
         if len(self.labels) < 2:
             shown = f"only {', '.join(self.labels)}" if self.labels else "no tag"
             refuse([f"{path}: '{self.options.tags}' holds {shown}, two or more are needed (task.tags)"])
-        for split, own in seen.items():
-            if unknown := sorted(own - {*self.labels}):
-                shown = ", ".join(unknown[:6]) + (", ..." if len(unknown) > 6 else "")
-                self.notes.append(f"{split}: not in train, so never predicted and always missed: {shown}")
         if self.options.metric == "f1" and not self.scores_spans:
             refuse(["task.metric=f1: the tags mark no spans (O, B-..., I-...): type task.metric=accuracy"])
         chosen = "f1" if self.scores_spans else "accuracy"
@@ -161,6 +167,9 @@ def lists(rows: Table, column: str, option: str, problems: list[str], *, tags: b
     """
     names, made = rows.class_names.get(column) if tags else None, []
     for i, value in enumerate(rows.column(column, option)):
+        if is_written_list(value):
+            problems.append(f"{rows.where(i)}: '{column}' is {AS_LIST} ({option})")
+            value = []
         words = value.split() if isinstance(value, str) else value
         absent = value in (None, "") or (
             isinstance(words, list) and bool(words) and not any(w is not None for w in words)
@@ -182,3 +191,13 @@ def lists(rows: Table, column: str, option: str, problems: list[str], *, tags: b
 def running(tokens: Sequence[str]) -> str:
     """Tokens as text: with spaces, or without where they are single characters from beyond the alphabets (Chinese)."""
     return ("" if all(len(token) == 1 and token > "\u2e7f" for token in tokens) else " ").join(tokens)
+
+
+def run_on(split: str, unit: str, sentences: Sequence[Sequence[str]]) -> list[str]:
+    """Whether sentences of CoNLL text are several, for want of a blank line: long, and with many full stops inside."""
+    long = [s for s in sentences if len(s) > LONG and sum(word in FULL_STOPS for word in s) >= STOPS]
+    if not long or not unit.startswith("sentence"):
+        return []
+    longest = max(map(len, long))
+    what = f"{split}: {len(long):,} of {len(sentences):,} sentences look like several (up to {longest:,} tokens)"
+    return [f"{what}: a blank line ends a sentence"]

@@ -28,6 +28,7 @@ class Similarity(Pairs):
 
     auto_class = "AutoModel"
     pipeline = "sentence-similarity"
+    cuts = True
 
     def __init__(self, options: options.Similarity) -> None:
         super().__init__(options)

@@ -52,6 +52,21 @@ def fault(tags: Sequence[str], scheme: str) -> str | None:
     return None
 
 
+def broken(sentences: Iterable[Sequence[str]]) -> str | None:
+    """In words, where some spans begin with I- and others with a B- that IOB1 would not have: it may be broken IOB2."""
+    loose = needless = total = 0
+    for tags in sentences:
+        for before, tag, iob2 in zip(["O", *tags], tags, to_iob2(tags), strict=False):
+            total += iob2[0] == "B"
+            loose += iob2[0] == "B" and tag[0] == "I"
+            needless += tag[0] == "B" and before[2:] != tag[2:]
+    if not (loose and needless):
+        return None
+    return (
+        f"{loose:,} of {total:,} spans begin with I-, others with B-: and each is read as one: mend them (task.scheme)"
+    )
+
+
 def to_iob2(tags: Sequence[str]) -> list[str]:
     """The same spans in IOB2, from any scheme: B and S begin one, and so does all that continues none."""
     made, last, before = [], "O", ""

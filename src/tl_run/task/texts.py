@@ -29,6 +29,7 @@ class Texts(Kind):
 
     auto_class = "AutoModelForSequenceClassification"
     pipeline = "text-classification"
+    cuts = True
 
     def read(self, sources: Mapping[str, Table]) -> dict[str, list[Example]]:
         problems: list[str] = []
@@ -85,6 +86,9 @@ class Texts(Kind):
 
     def corpus(self, examples: Sequence[Example]) -> list[str]:
         return [text for example in examples for text in (example.text, example.pair) if text]
+
+    def seen(self, example: Example) -> tuple[str | None, ...]:
+        return example.text, example.pair
 
     @staticmethod
     def stratum(example: Example) -> Any:

@@ -117,10 +117,10 @@ class Triples(Kind):
             if not kept:
                 raise BadInput(f"{split}: {what}: none is left to score; a name's vector is learned from train")
             self.notes.append(f"{split}: {what}, and are left out: a name's vector is learned from train")
-        seen = {(each.head, each.relation, each.tail) for each in train}
-        if again := sum((each.head, each.relation, each.tail) in seen for each in kept):
-            self.notes.append(f"{split}: {again} of {len(kept)} triples stand in train too")
         return kept
+
+    def seen(self, example: Triple) -> tuple[str, str, str]:
+        return example.head, example.relation, str(example.tail)
 
     @staticmethod
     def stratum(example: Triple) -> str:
