@@ -126,6 +126,6 @@ def _check_pictures(run: Run, pictures: PictureChanges) -> None:
         own, other = getattr(run.task, name), getattr(pictures, name)
         if own != other:
             raise BadOption(
-                f"augment.{name}={str(other).lower()} and task.{name}={str(own).lower()} contradict each other: type one "
-                "of the two"
+                f"augment.{name}={str(other).lower()} and task.{name}={str(own).lower()} contradict each other: type "
+                "one of the two"
             )
