@@ -94,9 +94,7 @@ def test_both_texts_of_a_pair_change(tmp_path):
     file = tmp_path / "pairs.csv"
     lines = [f"one film {i} was good and fine,another plot {i} was bad and dull,{i % 2}" for i in range(12)]
     file.write_text("\n".join(["text,other,label", *lines]) + "\n")
-    parts = assemble(
-        "task=regression", f"task.train={file}", "task.text_pair=other", "augment=eda", "augment.share=1"
-    )
+    parts = assemble("task=regression", f"task.train={file}", "task.text_pair=other", "augment=eda", "augment.share=1")
     task = parts.method.task
     example = parts.job.splits.train[0]
     changed = task.disturbed(example, eda.Changer(parts.job.options.augment, {}, np.random.default_rng(1)))
@@ -149,7 +147,7 @@ def test_synonyms_come_into_the_texts_and_the_run_is_another(tmp_path):
         (("augment.insert=0.1",), "or augment.insert=0"),
         (("augment.synonyms=a.txt",), "does nothing yet: type augment.insert=0.1 augment.replace=0.1"),
         (("task=tagging-demo",), "what the data says of their places would be wrong; it goes with classification"),
-        (("task=relation-demo",), "type augment=none, or augment=token_dropout"),
+        (("task=relation-demo",), "type augment=token_dropout, or augment=none"),
         (("task=lm-demo",), "type augment=none"),
         (("model.head=svm", "freeze=trunk"), "is solved once, on features of the examples as they are"),
         (("features.mode=require", "freeze=trunk"), "so no states of them are stored: type features.mode=auto"),

@@ -126,7 +126,7 @@ def test_a_tokenizer_without_such_a_token(how, tmp_path):
         (("task=qa-demo", "augment.how=drop"), "learns labels of places"),
         (("task=lm-demo",), "no tokens are read of which some may be missing; it goes with classification"),
         (("task=generation-demo",), "type augment=none"),
-        (("task=images-demo",), "type augment=none, or augment=images"),
+        (("task=images-demo",), "type augment=images, or augment=none"),
         (("augment.rate=2",), "augment.rate: 2 must be at most 1"),
     ],
 )

@@ -41,10 +41,11 @@ def check_augment(run: Run) -> None:
         return
     kinds = KINDS[run.augment.name]
     if task.kind not in kinds:
-        instead = next((f", or augment={name}" for name in ("token_dropout", "images") if task.kind in KINDS[name]), "")
+        others = [name for name in ("token_dropout", "images") if task.kind in KINDS[name]]
+        instead = ["task=images"] if isinstance(run.augment, PictureChanges) else [f"augment={name}" for name in others]
         raise BadOption(
             f"{augment}: with task={task.name} {WHY_NOT[run.augment.name]}; it goes with {', '.join(kinds)}: type "
-            f"augment=none{instead}"
+            f"{', or '.join([*instead, 'augment=none'])}"
         )
     if run.model.head in SOLVED:
         raise BadOption(
