@@ -1,6 +1,5 @@
-"""What every augmentation keeps: any cut, any order, evaluation as without, a run's identity, every method's batches."""
+"""What every augmentation keeps: any cut and order, evaluation as without, a run's identity, every method."""
 
-import json
 from pathlib import Path
 
 import numpy as np

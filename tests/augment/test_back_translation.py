@@ -100,11 +100,11 @@ def test_whose_weights_translate_tells_runs_apart_and_not_where_they_lie(tmp_pat
 
 def test_what_cannot_translate_is_refused(tmp_path):
     encoder = bert_folder(tmp_path / "bert")
-    with pytest.raises(BadOption, match="augment.back: a bert is no encoder-decoder: type one that translates"):
+    with pytest.raises(BadOption, match=r"augment\.back: a bert is no encoder-decoder: type one that translates"):
         assemble(*toy(tmp_path), *ASKED, f"augment.back={encoder}")
-    with pytest.raises(BadOption, match="reads at most 48 tokens: type augment.max_length=48"):
+    with pytest.raises(BadOption, match=r"reads at most 48 tokens: type augment.max_length=48"):
         assemble(*toy(tmp_path), *ASKED, "augment.max_length=64")
-    with pytest.raises(BadInput, match="augment.there"):
+    with pytest.raises(BadInput, match=r"augment\.there"):
         assemble(*toy(tmp_path), *ASKED, f"augment.there={tmp_path / 'nowhere'}/")
 
 

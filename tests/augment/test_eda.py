@@ -39,12 +39,12 @@ def changer(seed=0, known=KNOWN, **rates):
 
 def test_each_change_by_hand():
     text = pairs("a good film was it")
-    assert words(eda.swap(text, 0.4, Draws(choice=[(0, 2), (2, 4)]))) == "film good it was a".split()
-    assert words(eda.delete(text, 0.3, Draws(random=[[0.3, 0.2, 0.9, 0.0, 0.5]]))) == "a film it".split()
+    assert words(eda.swap(text, 0.4, Draws(choice=[(0, 2), (2, 4)]))) == ["film", "good", "it", "was", "a"]
+    assert words(eda.delete(text, 0.3, Draws(random=[[0.3, 0.2, 0.9, 0.0, 0.5]]))) == ["a", "film", "it"]
     draw = Draws(integers=[0, 1, 5, 1, 0, 0])  # fine or great of the first known word, at the end; movie in front
-    assert words(eda.insert(text, 0.4, draw, KNOWN)) == "movie a good film was it great".split()
+    assert words(eda.insert(text, 0.4, draw, KNOWN)) == ["movie", "a", "good", "film", "was", "it", "great"]
     draw = Draws(permutation=[(2, 1)], integers=[0])
-    assert words(eda.replace(text, 0.2, draw, KNOWN)) == "a good movie was it".split()
+    assert words(eda.replace(text, 0.2, draw, KNOWN)) == ["a", "good", "movie", "was", "it"]
 
 
 def test_so_many_words_as_the_rate_says_and_one_at_least():
