@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from conftest import bert_folder
 from finished_objects import assemble, compose, toy
@@ -13,6 +14,7 @@ from tl_run import identity
 from tl_run.build import build
 from tl_run.config import check
 from tl_run.errors import BadOption
+from tl_run.finished import open_run
 from tl_run.plan import rows
 from tl_run.prepare import prepare
 
@@ -87,11 +89,17 @@ def test_every_option_of_it_makes_another_run(name, options):
     assert len({*found}) == 3
 
 
-def test_a_run_from_before_there_were_augmentations_is_the_same_run():
+def test_a_run_from_before_there_were_augmentations_is_the_same_run(options, tl_run):
     config = compose("task=reviews")
     without = {key: value for key, value in config.items() if key != "augment"}
     assert identity.essence(config) == identity.essence(without)
     assert identity.essence(compose("augment=eda"))["augment"]["swap"] == 0.1
+    assert tl_run(*options, "training.max_steps=1", "hydra.run.dir=run") == 0
+    stored = yaml.safe_load(Path("run/config.yaml").read_text())
+    assert stored.pop("augment") == {"name": "none"}
+    Path("run/config.yaml").write_text(yaml.safe_dump(stored))
+    assert open_run(Path("run")).result["augment"] == open_run(Path("run")).options.augment.name == "none"
+    assert tl_run("resume=run") == 0
 
 
 @each
