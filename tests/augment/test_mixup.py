@@ -73,18 +73,19 @@ def test_what_enters_the_last_layer_is_mixed_with_them(options):
 def test_of_embeddings_the_shorter_text_is_filled_up_with_nothing(options):
     parts = assemble(*options, "augment.at=embeddings")
     table = parts.model.base_model.get_input_embeddings()
-    inputs = {
-        "input_ids": torch.tensor([[7, 8, 0], [9, 10, 11]]),
-        "attention_mask": torch.tensor([[1, 1, 0], [1, 1, 1]]),
-        "token_type_ids": torch.tensor([[0, 1, 0], [1, 1, 1]]),
+    inputs = {  # two texts, and then their partners: a longer one, and a shorter one
+        "input_ids": torch.tensor([[7, 8, 0], [9, 10, 11], [9, 10, 11], [12, 0, 0]]),
+        "attention_mask": torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 1], [1, 0, 0]]),
+        "token_type_ids": torch.tensor([[0, 1, 0], [0, 0, 1], [1, 1, 1], [1, 0, 0]]),
     }
-    with MixedEmbeddings(parts.model, inputs, torch.tensor([0.75])) as one:
-        assert one["attention_mask"].tolist() == [[1, 1, 1]]
-        assert one["token_type_ids"].tolist() == [[0, 1, 1]]
-        found = table(one["input_ids"])[0]
+    with MixedEmbeddings(parts.model, inputs, torch.tensor([0.75, 0.5])) as one:
+        assert one["attention_mask"].tolist() == [[1, 1, 1]] * 2
+        assert one["token_type_ids"].tolist() == [[0, 1, 1], [0, 0, 1]]
+        found = table(one["input_ids"])
     e = table.weight
-    expected = torch.stack([0.75 * e[7] + 0.25 * e[9], 0.75 * e[8] + 0.25 * e[10], 0.25 * e[11]])
-    torch.testing.assert_close(found, expected)
+    longer = torch.stack([0.75 * e[7] + 0.25 * e[9], 0.75 * e[8] + 0.25 * e[10], 0.25 * e[11]])
+    shorter = torch.stack([0.5 * e[9] + 0.5 * e[12], 0.5 * e[10], 0.5 * e[11]])
+    torch.testing.assert_close(found, torch.stack([longer, shorter]))
     assert torch.equal(table(torch.tensor([7]))[0], e[7])  # as it was
 
 
