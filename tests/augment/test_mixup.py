@@ -73,6 +73,8 @@ def test_what_enters_the_last_layer_is_mixed_with_them(options):
 def test_of_embeddings_the_shorter_text_is_filled_up_with_nothing(options):
     parts = assemble(*options, "augment.at=embeddings")
     table = parts.model.base_model.get_input_embeddings()
+    with torch.no_grad():
+        table.weight[0] = 1  # what pads is not nothing by itself
     inputs = {  # two texts, and then their partners: a longer one, and a shorter one
         "input_ids": torch.tensor([[7, 8, 0], [9, 10, 11], [9, 10, 11], [12, 0, 0]]),
         "attention_mask": torch.tensor([[1, 1, 0], [1, 1, 1], [1, 1, 1], [1, 0, 0]]),
