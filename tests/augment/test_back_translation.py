@@ -112,7 +112,7 @@ def test_what_cannot_translate_is_refused(tmp_path):
     ("options", "said"),
     [
         ((), "augment.there is required: type augment.there="),
-        ((*ASKED, "task=tagging-demo"), "what the data says of their places would be wrong"),
+        ((*ASKED, "task=tagging-demo"), "no text that may change while its labels stay"),
         ((*ASKED, "task=lm-demo"), "type augment=none"),
     ],
 )

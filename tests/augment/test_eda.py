@@ -146,7 +146,7 @@ def test_synonyms_come_into_the_texts_and_the_run_is_another(tmp_path):
         (("augment.replace=0.1",), "augment.replace=0.1 puts in synonyms, and none are known: type augment.synonyms="),
         (("augment.insert=0.1",), "or augment.insert=0"),
         (("augment.synonyms=a.txt",), "does nothing yet: type augment.insert=0.1 augment.replace=0.1"),
-        (("task=tagging-demo",), "what the data says of their places would be wrong; it goes with classification"),
+        (("task=tagging-demo",), "no text that may change while its labels stay; it goes with classification"),
         (("task=relation-demo",), "type augment=token_dropout, or augment=none"),
         (("task=lm-demo",), "type augment=none"),
         (("model.head=svm", "freeze=trunk"), "is solved once, on features of the examples as they are"),

@@ -16,8 +16,6 @@ class Augmented:
     or restart changes it. Evaluation has the task itself, and never sees this.
     """
 
-    changing = ""
-    """Why the model reads other inputs in each epoch, where it does: nothing of them is stored then."""
     words = ""
     """For the plan."""
 
@@ -35,6 +33,8 @@ class Augmented:
         self.augment, self.task, self.tokenizer = options, task, tokenizer
         self.originals = {id(split): splits[name] for name, split in encoded.items()}
         """Of each encoded split."""
+        self.changing = f"training texts change with every epoch (augment={options.name})" if options.anew else ""
+        """Why nothing that the model makes of its inputs is stored, where they are others in each epoch."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.task, name)
@@ -55,7 +55,6 @@ class Anew(Augmented):
 
     def __init__(self, options: Any, **given: Any) -> None:
         super().__init__(options, **given)
-        self.changing = f"training texts change with every epoch (augment={options.name})"
         self._made: dict[int, tuple[tuple[int, int], Encoded]] = {}
 
     def collate_training(

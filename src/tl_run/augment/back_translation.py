@@ -29,7 +29,6 @@ class BackTranslation(Augmented):
         for name, folder in translators.items():
             check(folder, f"augment.{name}", options.max_length)
         self.translators, self.weights, self.hardware = translators, weights, hardware
-        self.changing = f"training texts change with every epoch (augment={options.name})"
         self.words = (
             f"back_translation: {options.share:.0%} of the training texts in each epoch, as two models say them"
         )
@@ -49,12 +48,12 @@ class BackTranslation(Augmented):
         """All examples, and after them all in translation."""
         examples = self.originals[id(encoded)]
         texts = [*dict.fromkeys(self.task.corpus(examples))]
+        others = texts
         for name, folder in self.translators.items():
             key = {file: checksum for file, checksum in self.weights.items() if file.startswith(f"{name}/")}
-            texts = translated(
-                texts, folder, key, beams=self.augment.beams, max_length=self.augment.max_length, hardware=self.hardware
-            )
-        said = Said(dict(zip(dict.fromkeys(self.task.corpus(examples)), texts, strict=True)))
+            how = {"beams": self.augment.beams, "max_length": self.augment.max_length, "hardware": self.hardware}
+            others = translated(others, folder, key, **how)
+        said = Said(dict(zip(texts, others, strict=True)))
         return self.task.encode([*examples, *(self.task.disturbed(e, said) for e in examples)], self.tokenizer)
 
 

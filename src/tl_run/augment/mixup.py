@@ -27,8 +27,6 @@ class Mixup(Augmented):
 
     def __init__(self, options: Any, **given: Any) -> None:
         super().__init__(options, **given)
-        if options.anew:
-            self.changing = "training texts are mixed at their embeddings (augment=mixup)"
         self.words = f"mixup: each training text with another at the {options.at}, shares from Beta({options.alpha:g})"
 
     def collate_training(

@@ -12,10 +12,10 @@ KINDS = {
 }
 """The kinds of task whose labels stay right."""
 WHY_NOT = {
-    "eda": "words move, and what the data says of their places would be wrong",
+    "eda": "there is no text that may change while its labels stay",
     "token_dropout": "no tokens are read of which some may be missing",
     "mixup": "there is no one label, or number, of which two could be mixed",
-    "back_translation": "words move, and what the data says of their places would be wrong",
+    "back_translation": "there is no text that may change while its labels stay",
     "images": "there are no pictures of a class",
 }
 SIMPLE = ("finetune", "l2sp", "mixout", "rdrop")
