@@ -60,7 +60,7 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         what = f"model={options.model.name} has no head for task={options.task.name}"
         raise BadOption(f"{what}: type model=tiny, or another that is pretrained")
     model_folder, dataset_folder, vision_folder, translators, commits = find(options, kind)
-    known = synonyms.read(typed) if (typed := getattr(options.augment, "synonyms", None)) else {}
+    known = synonyms.read(embedded.locate(typed)) if (typed := getattr(options.augment, "synonyms", None)) else {}
     tables = sources.read(options.task, dataset_folder, kind.open)
     examples = kind.read(tables)
     new, notes = _domain(options, kind)
@@ -91,9 +91,8 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     teacher = _teacher(options, kind.labels)
     others = {"vision": vision_folder, "teacher": teacher, **translators}
     for what, folder in others.items():
-        weights |= (
-            {f"{what}/{name}": checksum for name, checksum in identity.of_model(folder).items()} if folder else {}
-        )
+        found = identity.of_model(folder) if folder else {}
+        weights |= {f"{what}/{name}": checksum for name, checksum in found.items()}
     return Job(
         options=options,
         config=config,

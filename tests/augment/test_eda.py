@@ -120,6 +120,8 @@ def test_a_list_of_synonyms(tmp_path):
     file.write_text("\n")
     with pytest.raises(BadInput, match="holds no words"):
         synonyms.read(file)
+    with pytest.raises(BadInput, match="there is no such file; type one with a group of words on each line"):
+        synonyms.read(tmp_path / "nowhere.txt")
 
 
 def test_synonyms_come_into_the_texts_and_the_run_is_another(tmp_path):

@@ -13,12 +13,15 @@ Synonyms = dict[str, tuple[str, ...]]
 def read(path: str | Path) -> Synonyms:
     """Words stand between spaces or commas; lines without any are left out.
 
-    Raises: BadInput for a word that stands alone on its line, or no words at all; MachineFault where there is no file.
+    Raises: BadInput where there is no such file, or no words in it, or one that stands alone on its line; MachineFault
+    when the machine does not let us read it.
     """
+    if not Path(path).is_file():
+        raise BadInput(f"{path}: there is no such file; type one with a group of words on each line (augment.synonyms)")
     try:
         text = decode(str(path), Path(path).read_bytes())
     except OSError as problem:
-        raise MachineFault(f"augment.synonyms={path}: {problem.strerror or problem}") from problem
+        raise MachineFault(f"{path}: cannot be read ({problem.strerror or problem})") from None
     found: dict[str, dict[str, None]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         words = [*dict.fromkeys(re.split(r"[\s,]+", line.strip(" ,\t").lower()))]
