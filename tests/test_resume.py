@@ -54,6 +54,17 @@ VARIANTS = {
     "l2sp": ["transfer=l2sp", "training.checkpoint_every=2"],
     "mixout": ["transfer=mixout", "training.checkpoint_every=2"],
     "rdrop": ["transfer=rdrop", "training.checkpoint_every=2"],
+    "eda": ["augment=eda", "training.micro_batch_size=3", "training.checkpoint_every=1"],
+    "token dropout": ["augment=token_dropout", "augment.how=drop", "training.checkpoint_every=1"],
+    "mixup": ["augment=mixup", "augment.at=embeddings", "training.micro_batch_size=3", "training.checkpoint_every=1"],
+    "back-translation": [
+        *(
+            "augment=back_translation",
+            "augment.there=embedded:tiny-generation",
+            "augment.back=embedded:tiny-generation",
+        ),
+        *("augment.max_length=12", "training.checkpoint_every=1"),
+    ],
     "sgd": ["optimizer=sgd", "optimizer.lr=0.5", "training.keep_checkpoints=1", "training.checkpoint_every=2"],
 }
 

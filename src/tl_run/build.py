@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tl_run import adapter, audit, features, freeze, hardware, transfer
+from tl_run import adapter, audit, augment, features, freeze, hardware, transfer
 from tl_run.config.options import SOLVED, Run
 from tl_run.data import doubts
 from tl_run.data.encoded import Encoded
@@ -35,6 +35,8 @@ class Built:
     encoded: dict[str, Encoded]
     prints: dict[str, str]
     """Fingerprints of all parameters."""
+    augmented: Any
+    """The task as the method takes it."""
     reuse: features.Reuse
     method: Any
     per_epoch: int
@@ -116,6 +118,17 @@ def build(job: Job, group: Group = ALONE) -> Built:
     task.doubts += doubts.of_encoded(task, encoded)
     task.start(model, found.new, encoded["train"])
     prints = audit.fingerprints(dict(model.named_parameters()))
+    augmented = augment.make(
+        options.augment,
+        task=task,
+        splits=splits,
+        encoded=encoded,
+        tokenizer=found.tokenizer,
+        hardware=machine,
+        synonyms=job.synonyms,
+        translators=job.translators,
+        weights=job.weights,
+    )
     reuse = features.make(
         options.features,
         model,
@@ -127,11 +140,11 @@ def build(job: Job, group: Group = ALONE) -> Built:
         max_length=task.row_length,
         hardware=machine,
         required_by=_required_by(options),
-        taken_by=_taken_by(options.hardware),
+        taken_by=_taken_by(options.hardware) or augmented.changing,
     )
     method = transfer.kind(options.transfer)(
         options.transfer,
-        task=task,
+        task=augmented,
         data=encoded,
         model=model,
         new=new,
@@ -142,7 +155,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
         pad=found.pad,
         hardware=machine,
         teacher=teacher,
-        forward=reuse,
+        forward=augmented.around(reuse),
     )
     moving = [] if fixed else [name for name in parts.statistics if learning.learns_in(name)]
     if moving:  # a loss is no sum over examples any more: what one is counted as depends on the others in its batch
@@ -165,7 +178,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
     freeze.apply(model, learning.phases[0])
     vocabulary, why = (
         (None, [])
-        if task.open_vocabulary or options.hardware.shard
+        if task.open_vocabulary or augmented.changing or options.hardware.shard
         else _vocabulary(found, encoded, learning.phases[0].learns, options.optimizer)
     )
     if vocabulary is not None and method.whole_vocabulary:
@@ -179,6 +192,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
         hardware=machine,
         encoded=encoded,
         prints=prints,
+        augmented=augmented,
         reuse=reuse,
         method=method,
         per_epoch=per_epoch,

@@ -51,7 +51,8 @@ def open_run(path: Path) -> Finished:
     if not (path / "model" / "config.json").is_file():
         raise BadOption(f"{path}: {_unfinished(path)}")
     stored = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
-    options = check(stored | {"resume": None, "plan": False})
+    before = {"augment": {"name": "none"}}  # a run may be from before there was this group
+    options = check(before | stored | {"resume": None, "plan": False})
     return Finished(path, options, task.load(options.task))
 
 

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ NOT_PART = {
     "model": {"name", "path", "vision", "from_run", "revision", "lr"},
     "freeze": {"lr_factor"},
     "transfer": {"teacher"},
+    "augment": {"synonyms", "there", "back"},
     "adapter": {"lr_factor"},
     "hardware": {"name", "threads", "processes", "nodes", "endpoint", "shard", "elastic"},
     "training": {"checkpoint_every", "keep_checkpoints"},
@@ -33,8 +35,8 @@ def essence(config: dict[str, Any]) -> dict[str, Any]:
     kept = {}
     for key, value in config.items():
         drop = NOT_PART.get(key, set())
-        if drop is None:
-            continue
+        if drop is None or (key == "augment" and value["name"] in ("none", "images")):
+            continue  # what images says, task.flip and task.crop say too; and before there could be none either
         kept[key] = {k: v for k, v in value.items() if k not in drop} if isinstance(value, dict) else value
     if "hardware" in kept:
         kept["hardware"] |= _processes(config["hardware"])
@@ -62,6 +64,11 @@ def of_tables(tables: dict[str, Table]) -> dict[str, str]:
         ).hexdigest()
         for split, table in tables.items()
     }
+
+
+def of_words(words: Mapping[str, Sequence[str]]) -> str:
+    """A checksum of lists of words by their names, whatever file they came from."""
+    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 
 def of_model(folder: Path) -> dict[str, str]:

@@ -26,6 +26,7 @@ def describe(built: Built, state: State, split: str, final: Evaluation, audit: d
         "freeze": options.freeze.name,
         "adapter": options.adapter.name,
         "transfer": options.transfer.name,
+        "augment": options.augment.name,
         "seed": options.seed,
         "metric": {
             "name": metric,

@@ -55,6 +55,7 @@ def rows(built: Built, folder: Path) -> list[tuple[str, str]]:
         *_learns(model, built.learning, options.freeze.name, built.budget.steps, built.per_epoch),
         *([("adapter", built.adapted.words)] if built.adapted else []),
         *([("transfer", built.method.words)] if built.method.words else []),
+        *([("augment", built.augmented.words)] if built.augmented.words else []),
         ("reused", built.reuse.words()),
         *steps,
         ("hardware", built.hardware.words),
@@ -145,6 +146,8 @@ def hyperparameters(options: Run) -> dict[str, Any]:
         **{f"adapter.{k}": v for k, v in vars(options.adapter).items() if k not in ("name", "lr_factor")},
         "transfer": options.transfer.name,
         **{f"transfer.{k}": _plain(v) for k, v in vars(options.transfer).items() if k != "name"},
+        "augment": options.augment.name,
+        **{f"augment.{k}": v for k, v in vars(options.augment).items() if k != "name"},
         "optimizer": options.optimizer.name,
         **{
             f"optimizer.{key}": getattr(options.optimizer, key)

@@ -8,8 +8,8 @@ from typing import Any
 
 from tl_run import chain, embedded, hub, identity, task
 from tl_run.config import check
-from tl_run.config.options import ImageText, Run, Scratch, TransE
-from tl_run.data import doubts, sources, splits
+from tl_run.config.options import BackTranslation, ImageText, Run, Scratch, TransE
+from tl_run.data import doubts, sources, splits, synonyms
 from tl_run.data.table import Table
 from tl_run.errors import BadOption
 from tl_run.folder import CONFIG
@@ -18,8 +18,8 @@ from tl_run.model.scratch import folder as scratch
 from tl_run.model.scratch import graph
 from tl_run.task.kind import Kind
 
-GROUPS = ("task", "model", "transfer")
-PATHS = {"train", "validation", "test", "dataset", "path", "vision", "from_run", "teacher"}
+GROUPS = ("task", "model", "transfer", "augment")
+PATHS = {"train", "validation", "test", "dataset", "path", "vision", "from_run", "teacher", "synonyms", "there", "back"}
 """Their options that may name files or folders."""
 
 
@@ -39,6 +39,10 @@ class Job:
     """Of the encoder of pictures, where texts are read too."""
     teacher: Path | None
     """Folder of the model that teaches, where one does."""
+    translators: dict[str, Path]
+    """Folders of the models that translate `there` and `back`, where training texts are."""
+    synonyms: synonyms.Synonyms
+    """Those that the user has given."""
     commits: dict[str, str | None]
     identity: str
     started: float
@@ -55,7 +59,8 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     if isinstance(options.model, Scratch) and kind.auto_class not in options.model.auto_classes:
         what = f"model={options.model.name} has no head for task={options.task.name}"
         raise BadOption(f"{what}: type model=tiny, or another that is pretrained")
-    model_folder, dataset_folder, vision_folder, commits = find(options, kind)
+    model_folder, dataset_folder, vision_folder, translators, commits = find(options, kind)
+    known = synonyms.read(embedded.locate(typed)) if (typed := getattr(options.augment, "synonyms", None)) else {}
     tables = sources.read(options.task, dataset_folder, kind.open)
     examples = kind.read(tables)
     new, notes = _domain(options, kind)
@@ -82,11 +87,13 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     made = replace(made, notes=[*made.notes, *notes])
     contents = {split: kind.content(rows, examples[split]) for split, rows in tables.items()}
     data, weights = identity.of_tables(contents), identity.of_model(model_folder)
-    if vision_folder:
-        weights |= {f"vision/{name}": checksum for name, checksum in identity.of_model(vision_folder).items()}
+    if known:
+        data["synonyms"] = identity.of_words(known)
     teacher = _teacher(options, kind.labels)
-    if teacher:
-        weights |= {f"teacher/{name}": checksum for name, checksum in identity.of_model(teacher).items()}
+    others = {"vision": vision_folder, "teacher": teacher, **translators}
+    for what, folder in others.items():
+        found = identity.of_model(folder) if folder else {}
+        weights |= {f"{what}/{name}": checksum for name, checksum in found.items()}
     return Job(
         options=options,
         config=config,
@@ -98,6 +105,8 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         model_folder=model_folder,
         vision_folder=vision_folder,
         teacher=teacher,
+        translators=translators,
+        synonyms=known,
         commits=commits,
         identity=identity.identity(config, data, weights),
         started=started,
@@ -160,8 +169,11 @@ def stored(config: dict[str, Any]) -> dict[str, Any]:
     return config | {group: within(config[group]) for group in GROUPS if group in config}
 
 
-def find(options: Run, kind: Kind) -> tuple[Path | None, Path | None, Path | None, dict[str, str | None]]:
-    """Folders of model, dataset and encoder of pictures, and their commits on the hub; all that is missing is named.
+def find(
+    options: Run, kind: Kind
+) -> tuple[Path | None, Path | None, Path | None, dict[str, Path], dict[str, str | None]]:
+    """Folders of model, dataset, encoder of pictures and translators, and their commits on the hub; all that is missing
+    is named.
 
     A model that begins with nothing has no folder yet: one is made when its training texts, or names, are known.
     """
@@ -180,11 +192,18 @@ def find(options: Run, kind: Kind) -> tuple[Path | None, Path | None, Path | Non
         wanted["dataset"] = hub.Wanted(
             "dataset", data.dataset, "task.dataset", "task=reviews", data.revision, subset=data.subset, splits=names
         )
+    translators = {}
+    if isinstance(options.augment, BackTranslation):
+        translators = {"there": options.augment.there, "back": options.augment.back}
+    for name, path in translators.items():
+        if not path.startswith(embedded.PREFIX):
+            wanted[name] = hub.Wanted("model", path, f"augment.{name}", "augment=none")
     found = dict(zip(wanted, hub.find(list(wanted.values())), strict=True))
     return (
         found["model"].folder if "model" in found else _embedded_model(model, kind),
         found["dataset"].folder if "dataset" in found else None,
         found["vision"].folder if "vision" in found else embedded.locate(vision) if vision else None,
+        {name: found[name].folder if name in found else embedded.locate(path) for name, path in translators.items()},
         {kind: place.commit for kind, place in found.items()},
     )
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from composing import NEEDS, compose
-from tl_run import adapter, freeze, optimizer, task, transfer
+from tl_run import adapter, augment, freeze, optimizer, task, transfer
 from tl_run.config import check, messages, options
 
 CHOICES = {
@@ -24,6 +24,7 @@ CHOICES = {
     "adapter": "lora none",
     "transfer": "cdan coral dann distill distill_relations features fedavg fedprox finetune instance_weighting l2sp "
     "mixout mmd rdrop self_training",
+    "augment": "back_translation eda images mixup none token_dropout",
     "optimizer": "adam adamw sgd",
     "hardware": "auto cpu fsdp gpu mps",
     "experiment": "fedavg gain reviews-from-scratch reviews-transfer",
@@ -58,6 +59,7 @@ def test_names_are_known_to_the_program():
     assert sorted(adapter.ADAPTERS) == CHOICES["adapter"].split()
     assert sorted(optimizer.OPTIMIZERS) == CHOICES["optimizer"].split()
     assert sorted(transfer.METHODS) == CHOICES["transfer"].split()
+    assert sorted(augment.AUGMENTATIONS) == CHOICES["augment"].split()
     kinds = {compose(f"task={choice}")["task"]["kind"] for choice in CHOICES["task"].split()}
     assert kinds == set(task.KINDS)
 

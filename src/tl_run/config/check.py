@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tl_run.config.check_augment import check_augment
 from tl_run.config.check_transfer import check_transfer
 from tl_run.config.options import (
     SOLVED,
@@ -34,7 +35,7 @@ from tl_run.config.options import (
 from tl_run.config.schema import build
 from tl_run.errors import BadOption
 
-GROUPS = ("task", "model", "freeze", "adapter", "transfer", "optimizer", "hardware", "experiment")
+GROUPS = ("task", "model", "freeze", "adapter", "transfer", "augment", "optimizer", "hardware", "experiment")
 
 
 def register_resolvers() -> None:
@@ -100,6 +101,7 @@ def check(config: dict[str, Any]) -> Run:
         _check_similarity(task, run.model)
     _check_vision(run)
     check_transfer(run)
+    check_augment(run)
     if isinstance(run.freeze, FreezePattern):
         _check_pattern("freeze.pattern", run.freeze.pattern)
     if isinstance(run.freeze, FreezeSchedule):

@@ -69,3 +69,9 @@ def _firsts(word_ids: Sequence[Sequence[int | None]], lengths: Sequence[int]) ->
         first = np.flatnonzero((of >= 0) & (of != np.concatenate([[-1], of[:-1]])))
         firsts[starts[row] + of[first]] = first
     return firsts
+
+
+def pieces_of(words: Sequence[str], ids: np.ndarray, tokenizer: Any) -> np.ndarray:
+    """Which of these ids are pieces of one of the words, alone or behind a space: bool (tokens,)."""
+    spelt = tokenizer([*words, *(f" {word}" for word in words)], add_special_tokens=False)["input_ids"]
+    return np.isin(ids, [*chain.from_iterable(spelt)])

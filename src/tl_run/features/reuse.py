@@ -35,7 +35,7 @@ def make(
     taken_by: str,
 ) -> "Reuse":
     """The reuse that `features.*` asks for; `prints` are the fingerprints of the model's parameters, and
-    `taken_by` says what else has a hold of all its layers, if anything.
+    `taken_by` says why nothing can be stored in any case: what has a hold of all layers, or changes what they read.
 
     Raises: BadOption when an option, `required_by`, needs the store, and nothing can be stored.
     """

@@ -181,6 +181,10 @@ class Kind:
         """As `collate`, for training: what is drawn at random is a function of seed, epoch and example alone."""
         return self.collate(encoded, indices, pad)
 
+    def untouched(self, encoded: Any, tokenizer: Any) -> np.ndarray:
+        """Which tokens of the rows no augmentation may change, beside the special ones: bool (tokens of all rows,)."""
+        return np.zeros(encoded.rows.offsets[-1], bool)
+
     def loss(self, outputs: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Sum over the labelled items of a batch; in float32 whatever the precision."""
         raise NotImplementedError

@@ -187,6 +187,12 @@ class QuestionAnswering(Kind):
             self.notes.append(f"{lost:,} answers stand whole in no window, and are learned as none (task.stride)")
         return made
 
+    def untouched(self, encoded: Any, tokenizer: Any) -> np.ndarray:
+        """The answers."""
+        first, last = (np.repeat(encoded.offsets[:-1] + ends, encoded.lengths) for ends in encoded.labels.T)
+        place = np.arange(encoded.offsets[-1])
+        return (first <= place) & (place <= last)
+
     def loss(self, outputs: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Sum over rows of half the cross-entropy of the first token and half that of the last; in float32."""
         from torch.nn.functional import cross_entropy

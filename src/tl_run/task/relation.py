@@ -16,6 +16,7 @@ from tl_run.data import entities
 from tl_run.data.encoded import Encoded
 from tl_run.data.perturbation import Disturbance
 from tl_run.data.table import Table
+from tl_run.data.words import pieces_of
 from tl_run.task.classes import NOTHING
 from tl_run.task.classification import Classification
 from tl_run.task.kind import kind_of, texts
@@ -108,6 +109,10 @@ class Relation(Classification):
         )
         labels = self.label_array([example.label for example in examples])
         return Encoded(found.pop("offsets"), found, [example.id for example in examples], labels)
+
+    def untouched(self, encoded: Any, tokenizer: Any) -> np.ndarray:
+        """The marks of entities."""
+        return pieces_of(entities.MARKS, encoded.columns["input_ids"], tokenizer)
 
     # -- scores
 

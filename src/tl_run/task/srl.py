@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from tl_run.data.perturbation import Disturbance
 from tl_run.data.table import Table
+from tl_run.data.words import pieces_of
 from tl_run.task.kind import kind_of, refuse
 from tl_run.task.sentences import Sentence, Tags
 from tl_run.task.spans import Span
@@ -68,6 +71,18 @@ class Srl(Tagging):
         before, behind = MARKS
         words = [tokens[at], ":", *tokens[:at], before, tokens[at], behind, *tokens[at + 1 :]]
         return words, [2 + i + (i >= at) + (i > at) for i in range(len(tokens))]
+
+    def untouched(self, encoded: Any, tokenizer: Any) -> np.ndarray:
+        """The predicate, in front and in its place, and what marks it."""
+        fixed = pieces_of(MARKS, encoded.columns["input_ids"], tokenizer)
+        for row, example in enumerate(encoded.examples):
+            firsts = encoded.firsts.values[slice(*encoded.firsts.offsets[[row, row + 1]])]
+            edges = np.append(np.sort(firsts[firsts >= 0]), encoded.lengths[row])
+            start, place = encoded.offsets[row], firsts[example.predicate]
+            fixed[start : start + edges[0]] = True
+            if place >= 0:
+                fixed[start + place : start + edges[np.searchsorted(edges, place, "right")]] = True
+        return fixed
 
     @property
     def scores_spans(self) -> bool:

@@ -3,6 +3,13 @@
 from tl_run.config.options.adapter import Adapter as Adapter
 from tl_run.config.options.adapter import Lora as Lora
 from tl_run.config.options.adapter import NoAdapter as NoAdapter
+from tl_run.config.options.augment import Augment as Augment
+from tl_run.config.options.augment import BackTranslation as BackTranslation
+from tl_run.config.options.augment import Eda as Eda
+from tl_run.config.options.augment import Mixup as Mixup
+from tl_run.config.options.augment import NoAugmentation as NoAugmentation
+from tl_run.config.options.augment import PictureChanges as PictureChanges
+from tl_run.config.options.augment import TokenDropout as TokenDropout
 from tl_run.config.options.freeze import Freeze as Freeze
 from tl_run.config.options.freeze import FreezeAllButBias as FreezeAllButBias
 from tl_run.config.options.freeze import FreezeAllButNorms as FreezeAllButNorms

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tl_run.config.options.adapter import Adapter
+from tl_run.config.options.augment import Augment
 from tl_run.config.options.freeze import Freeze
 from tl_run.config.options.model import Model
 from tl_run.config.options.optimizer import Optimizer
@@ -116,6 +117,7 @@ class Run:
     freeze: Freeze
     adapter: Adapter
     transfer: Transfer
+    augment: Augment
     optimizer: Optimizer
     hardware: Hardware
     training: Training
