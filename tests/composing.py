@@ -22,6 +22,7 @@ NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 NEEDS |= {f"transfer={name}": ("task.domain.train=x.csv",) for name in DOMAIN}
 NEEDS |= {f"transfer={name}": ("transfer.teacher=run",) for name in ("distill", "distill_relations")}
 NEEDS |= {"transfer=features": ("model.head=logistic", "freeze=trunk", "transfer.select=anova")}
+NEEDS |= {"transfer=multitask": ("transfer.tasks=[tagging-demo,relation-demo]",)}
 """What a choice cannot do without."""
 
 

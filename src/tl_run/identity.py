@@ -35,10 +35,16 @@ def essence(config: dict[str, Any]) -> dict[str, Any]:
         drop = NOT_PART.get(key, set())
         if drop is None:
             continue
-        kept[key] = {k: v for k, v in value.items() if k not in drop} if isinstance(value, dict) else value
+        kept[key] = _without(value, drop) if isinstance(value, dict) else value
+    if "tasks" in kept.get("task", {}):  # each is left what a single one is
+        kept["task"]["tasks"] = {name: _without(own, NOT_PART["task"]) for name, own in kept["task"]["tasks"].items()}
     if "hardware" in kept:
         kept["hardware"] |= _processes(config["hardware"])
     return kept
+
+
+def _without(options: dict[str, Any], drop: set[str] | None) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key not in (drop or ())}
 
 
 def _processes(hardware: dict[str, Any]) -> dict[str, Any]:
@@ -61,6 +67,15 @@ def of_tables(tables: dict[str, Table]) -> dict[str, str]:
             json.dumps([table.class_names, table.rows], sort_keys=True, ensure_ascii=True, default=str).encode()
         ).hexdigest()
         for split, table in tables.items()
+    }
+
+
+def together(tasks: dict[str, dict[str, str]]) -> dict[str, str]:
+    """A checksum of each split from those of several tasks."""
+    splits = dict.fromkeys(split for own in tasks.values() for split in own)
+    return {
+        split: hashlib.sha256(json.dumps([[name, own.get(split)] for name, own in tasks.items()]).encode()).hexdigest()
+        for split in splits
     }
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tl_run import chain, embedded, hub, identity, task
-from tl_run.config import check
-from tl_run.config.options import ImageText, Run, Scratch, TransE
+from tl_run.config import check, several
+from tl_run.config.options import ImageText, Run, Scratch, Several, TransE
 from tl_run.data import sources, splits
 from tl_run.data.table import Table
 from tl_run.errors import BadOption
@@ -49,38 +49,22 @@ class Job:
 def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     """Everything that can fail without torch: options, hub and folders, files and their content."""
     started = time.time()
+    several.refuse_typed(config, overrides)
     config, links = chain.followed(config, overrides)
     options = check.check(config)
     kind = task.load(options.task)
-    if isinstance(options.model, Scratch) and kind.auto_class not in options.model.auto_classes:
+    if isinstance(options.model, Scratch) and not kind.auto_classes <= {*options.model.auto_classes}:
         what = f"model={options.model.name} has no head for task={options.task.name}"
         raise BadOption(f"{what}: type model=tiny, or another that is pretrained")
-    model_folder, dataset_folder, vision_folder, commits = find(options, kind)
-    tables = sources.read(options.task, dataset_folder, kind.open)
-    examples = kind.read(tables)
-    new, notes = _domain(options, kind)
-    made = splits.make(
-        examples,
-        kind.stratum,
-        kind.group,
-        share=options.task.validation_share,
-        split_seed=options.task.split_seed,
-        shots=getattr(options.task, "shots", None),
-        limit=options.task.limit,
-        seed=options.seed,
-    )
+    model_folder, datasets, vision_folder, commits = find(options, kind)
+    made, data = _read_all(options, kind, datasets)
     if isinstance(options.model, Scratch):
         assert kind.row_length is not None  # there is no head for pictures
-        model_folder = scratch.made(options.model, kind.corpus(made.train), kind.row_length, kind.auto_class)
+        model_folder = scratch.made(options.model, kind.corpus(made.train), kind.row_length, max(kind.auto_classes))
     if isinstance(options.model, TransE):
         model_folder = graph.made(options.model, kind.entities, kind.relations, model_folder)
     assert model_folder is not None
-    if new:
-        made = replace(made, domain=kind.read_unlabelled(new))
-        tables["domain"], examples["domain"] = new, made.domain
-    made = replace(made, notes=[*made.notes, *notes])
-    contents = {split: kind.content(rows, examples[split]) for split, rows in tables.items()}
-    data, weights = identity.of_tables(contents), identity.of_model(model_folder)
+    weights = identity.of_model(model_folder)
     if vision_folder:
         weights |= {f"vision/{name}": checksum for name, checksum in identity.of_model(vision_folder).items()}
     teacher = _teacher(options, kind.labels)
@@ -102,6 +86,39 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         started=started,
         chain=links,
     )
+
+
+def _read_all(options: Run, kind: Kind, datasets: dict[str, Path | None]) -> tuple[splits.Splits, dict[str, str]]:
+    """The examples of the run, and a checksum of each split; of several tasks all of them together."""
+    if not isinstance(options.task, Several):
+        return _read(options, kind, datasets["dataset"])
+    made, sums = {}, {}
+    for name, own in kind.kinds.items():
+        with several.told(name):
+            made[name], sums[name] = _read(replace(options, task=own.options), own, datasets[f"dataset/{name}"])
+    return kind.joined(made), identity.together(sums)
+
+
+def _read(options: Run, kind: Kind, dataset_folder: Path | None) -> tuple[splits.Splits, dict[str, str]]:
+    """The examples of a task, and a checksum of each split."""
+    tables = sources.read(options.task, dataset_folder, kind.open)
+    examples = kind.read(tables)
+    new, notes = _domain(options, kind)
+    made = splits.make(
+        examples,
+        kind.stratum,
+        kind.group,
+        share=options.task.validation_share,
+        split_seed=options.task.split_seed,
+        shots=getattr(options.task, "shots", None),
+        limit=options.task.limit,
+        seed=options.seed,
+    )
+    if new:
+        made = replace(made, domain=kind.read_unlabelled(new))
+        tables["domain"], examples["domain"] = new, made.domain
+    contents = {split: kind.content(rows, examples[split]) for split, rows in tables.items()}
+    return replace(made, notes=[*made.notes, *notes]), identity.of_tables(contents)
 
 
 def _domain(options: Run, kind: Kind) -> tuple[Table | None, list[str]]:
@@ -159,8 +176,12 @@ def stored(config: dict[str, Any]) -> dict[str, Any]:
     return config | {group: within(config[group]) for group in GROUPS if group in config}
 
 
-def find(options: Run, kind: Kind) -> tuple[Path | None, Path | None, Path | None, dict[str, str | None]]:
-    """Folders of model, dataset and encoder of pictures, and their commits on the hub; all that is missing is named.
+def find(
+    options: Run, kind: Kind
+) -> tuple[Path | None, dict[str, Path | None], Path | None, dict[str, str | None]]:
+    """Folders of model, datasets and encoder of pictures, and their commits on the hub; all that is missing is named.
+
+    The dataset is called so; of several tasks there is one for each, `dataset/<task>`.
 
     A model that begins with nothing has no folder yet: one is made when its training texts, or names, are known.
     """
@@ -174,15 +195,19 @@ def find(options: Run, kind: Kind) -> tuple[Path | None, Path | None, Path | Non
     if vision and not vision.startswith(embedded.PREFIX):
         files = ("config", *(["weights"] if model.pretrained else []), "image processor")
         wanted["vision"] = hub.Wanted("model", vision, "model.vision", "model=tiny", None, files)
-    if data.dataset:
-        names = tuple(name for name in (data.splits.train, data.splits.validation, data.splits.test) if name)
-        wanted["dataset"] = hub.Wanted(
-            "dataset", data.dataset, "task.dataset", "task=reviews", data.revision, subset=data.subset, splits=names
-        )
+    tasks = {"dataset": (data, "task")}
+    if isinstance(data, Several):
+        tasks = {f"dataset/{name}": (own, f"transfer.options.{name}") for name, own in data.tasks.items()}
+    for key, (own, where) in tasks.items():
+        names = tuple(name for name in (own.splits.train, own.splits.validation, own.splits.test) if name)
+        if own.dataset:
+            wanted[key] = hub.Wanted(
+                "dataset", own.dataset, f"{where}.dataset", "task=reviews", own.revision, subset=own.subset, splits=names
+            )
     found = dict(zip(wanted, hub.find(list(wanted.values())), strict=True))
     return (
         found["model"].folder if "model" in found else _embedded_model(model, kind),
-        found["dataset"].folder if "dataset" in found else None,
+        {key: found[key].folder if key in found else None for key in tasks},
         found["vision"].folder if "vision" in found else embedded.locate(vision) if vision else None,
         {kind: place.commit for kind, place in found.items()},
     )

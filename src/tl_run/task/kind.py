@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from tl_run.errors import BadInput
 
 if TYPE_CHECKING:
     import torch
+
+    from tl_run.evaluation import Evaluation
 
 
 class Kind:
@@ -61,6 +63,11 @@ class Kind:
     def of(cls, options: Any) -> Kind:
         """The kind for its options: where they tell two kinds apart, one of them."""
         return cls(options)
+
+    @property
+    def auto_classes(self) -> set[str]:
+        """transformers' Auto classes of all heads."""
+        return {self.auto_class}
 
     @property
     def higher_is_better(self) -> bool:
@@ -185,6 +192,10 @@ class Kind:
         return predictions
 
     # -- scores
+
+    def scored(self, model: Any, encoded: Encoded, score: Callable[[Any, Kind, Encoded], Evaluation]) -> Evaluation:
+        """The scores of a split, as `score` finds them for a model, a kind and its rows."""
+        return score(model, self, encoded)
 
     def metrics(self, predictions: Sequence[Any], encoded: Encoded) -> dict[str, float]:
         """Scores over the examples of a split."""
