@@ -12,7 +12,7 @@ from tl_run.config.options import SOLVED, Run
 from tl_run.data.encoded import Encoded
 from tl_run.distributed import ALONE, Group
 from tl_run.errors import BadOption
-from tl_run.model import attention, compact, dropout, heads, pretrained, reading, saved, two_towers
+from tl_run.model import attention, compact, dropout, heads, pretrained, reading, saved, several, two_towers
 from tl_run.model.anatomy import Anatomy, anatomy
 from tl_run.model.design import Design
 from tl_run.prepare import Job
@@ -61,22 +61,8 @@ def build(job: Job, group: Group = ALONE) -> Built:
     torch.manual_seed(options.seed)
     began = time.perf_counter()
     task.meet(reading.read_config(job.model_folder))
-    common: dict[str, Any] = {
-        "pretrained": options.model.pretrained,
-        "max_length": options.task.max_length,
-        "seed": options.seed,
-        "name": options.model.name,
-    }
-    found = two_towers.load(job.model_folder, job.vision_folder, task.head(), **common) if job.vision_folder else None
-    found = found or pretrained.load(
-        job.model_folder,
-        task.auto_class,
-        task.head(),
-        **common,
-        copy=options.model.copy,
-        processor=task.processor,
-        design=_design(options, task),
-    )
+    kinds = getattr(task, "kinds", None)
+    found = several.joined({name: _load(job, own) for name, own in kinds.items()}) if kinds else _load(job, task)
     model = found.model
     torch.manual_seed(options.seed)
     last = heads.last_layer(model)
@@ -105,7 +91,8 @@ def build(job: Job, group: Group = ALONE) -> Built:
         parts = anatomy(model, new)
         learning = freeze.Freeze(parts, options.freeze, adapted.base, fixed)
     if machine.device.type == "cpu" and not options.hardware.compile:
-        attention.use(model)
+        for own_head in several.alone(model):
+            attention.use(own_head)
         dropout.use(model)
     loaded = time.perf_counter()
 
@@ -114,7 +101,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
 
     task.start(model, found.new, encoded["train"])
     prints = audit.fingerprints(dict(model.named_parameters()))
-    reuse = features.make(
+    reuse = features.Nothing("it has several heads") if kinds else features.make(
         options.features,
         model,
         parts,
@@ -184,6 +171,28 @@ def build(job: Job, group: Group = ALONE) -> Built:
         vocabulary=vocabulary,
         notes=[*job.splits.notes, *task.notes, *found.notes, *(adapted.notes if adapted else []), *why],
         seconds=seconds,
+    )
+
+
+def _load(job: Job, kind: Any) -> pretrained.Pretrained:
+    """The model with the head of a kind."""
+    options = job.options
+    common: dict[str, Any] = {
+        "pretrained": options.model.pretrained,
+        "max_length": kind.options.max_length,
+        "seed": options.seed,
+        "name": options.model.name,
+    }
+    if job.vision_folder:
+        return two_towers.load(job.model_folder, job.vision_folder, kind.head(), **common)
+    return pretrained.load(
+        job.model_folder,
+        kind.auto_class,
+        kind.head(),
+        **common,
+        copy=options.model.copy,
+        processor=kind.processor,
+        design=_design(options, kind),
     )
 
 

@@ -45,6 +45,12 @@ class Job:
     chain: list[dict[str, Any]]
     """The runs that it starts from, the first one first: what `chain.link` says of each."""
 
+    def alone(self, name: str) -> "Job":
+        """Of a job of several tasks what belongs to one."""
+        kind = self.task.kinds[name]
+        commits = self.commits | {"dataset": self.commits.get(f"dataset/{name}")}
+        return replace(self, options=replace(self.options, task=kind.options), task=kind, commits=commits)
+
 
 def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     """Everything that can fail without torch: options, hub and folders, files and their content."""

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tl_run.model.several import alone
+
 
 class Occurring(nn.Embedding):
     """Looks up ids of the whole vocabulary in a table of some of its rows; the last row is the witness of decay."""
@@ -67,14 +69,19 @@ def shrink(model: Any, ids: torch.Tensor | None) -> set[str]:
     if ids is None:
         return set()
     table = Occurring(model.base_model.get_input_embeddings(), ids)
-    model.base_model.set_input_embeddings(table)
+    _put_in(model, table)
     return {name for name, parameter in model.named_parameters() if parameter is table.weight}
 
 
 def expand(model: Any) -> None:
     """Give the model its whole vocabulary back."""
     if isinstance(embedding := _embedding(model), Occurring):
-        model.base_model.set_input_embeddings(embedding.expanded())
+        _put_in(model, embedding.expanded())
+
+
+def _put_in(model: Any, embedding: nn.Embedding) -> None:
+    for own in alone(model):
+        own.base_model.set_input_embeddings(embedding)
 
 
 def _embedding(model: Any) -> nn.Embedding | None:

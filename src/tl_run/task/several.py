@@ -105,7 +105,7 @@ class Several(Kind):
 
     def settle(self, scores: Mapping[str, float]) -> None:
         for name, kind in self.kinds.items():
-            kind.settle(of_task(scores, name))
+            kind.settle(self.own_scores(scores, name))
 
     # -- scores
 
@@ -127,6 +127,11 @@ class Several(Kind):
             [prediction for of in found.values() for prediction in of.predictions],
         )
 
+    @staticmethod
+    def own_scores(scores: Mapping[str, float], name: str) -> dict[str, float]:
+        """Of the scores of all tasks those of one, under their own names."""
+        return {key.removeprefix(f"{name}/"): value for key, value in scores.items() if key.startswith(f"{name}/")}
+
     def describe(self, example: Of, prediction: Any) -> dict[str, Any]:
         return self.kinds[example.task].describe(example.example, prediction)
 
@@ -142,8 +147,3 @@ class Several(Kind):
 def own(examples: Sequence[Of], name: str) -> list[Any]:
     """The examples of one task."""
     return [each.example for each in examples if each.task == name]
-
-
-def of_task(scores: Mapping[str, float], name: str) -> dict[str, float]:
-    """Of the scores of all tasks those of one, under their own names."""
-    return {key.removeprefix(f"{name}/"): value for key, value in scores.items() if key.startswith(f"{name}/")}
