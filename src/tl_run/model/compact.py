@@ -53,11 +53,12 @@ def occurring(
     the optimizer's.
     """
     whole = _embedding(model)
-    names = [name for name, p in model.named_parameters(remove_duplicate=False) if whole and p is whole.weight]
-    if whole is None or names[0] not in learns:
+    if whole is None or not any(p is whole.weight and name in learns for name, p in model.named_parameters()):
         return None, []
-    if len(names) > 1:
-        return None, [f"the whole vocabulary is computed: its embeddings are {names[-1]} too"]
+    for own in alone(model):
+        names = [name for name, p in own.named_parameters(remove_duplicate=False) if p is whole.weight]
+        if len(names) > 1:
+            return None, [f"the whole vocabulary is computed: its embeddings are {names[-1]} too"]
     if options.name == "adam" and options.weight_decay:
         return None, ["the whole vocabulary is computed: in Adam weight decay moves every row in its own way"]
     found = np.unique(np.concatenate([*used, [pad]]))

@@ -66,8 +66,8 @@ def joined(found: Mapping[str, Pretrained]) -> Pretrained:
     left = set.intersection(*({*own.start.left} for own in found.values()))
     model = SeveralHeads({name: own.model for name, own in found.items()})
     fresh = [name for name, tensor in tensors(model).items() if id(tensor) not in copied]
-    notes = dict.fromkeys(note for own in found.values() for note in own.notes)
-    return replace(first, model=model.eval(), start=Start.of(model, fresh, left), notes=[*notes])
+    notes = [f"{name}: {note}" for name, own in found.items() for note in own.notes]
+    return replace(first, model=model.eval(), start=Start.of(model, fresh, left), notes=notes)
 
 
 def alone(model: Any) -> Collection[Any]:
