@@ -70,7 +70,7 @@ def write(built: Built, folder: Path, split: str, final: Evaluation, result: dic
     with durable.scratch(folder) as scratch:
         for name in kinds:
             alone = job.alone(name)
-            told = result | result["tasks"][name] | {"metric": {"name": alone.task.metric}}
+            told = result | result["tasks"][name] | {"metric": {"name": f"the mean over {job.options.task.name}"}}
             _model(scratch / name, alone, model.heads[name], built.found.tokenizer, told)
         if not kinds:
             _model(scratch, job, model, built.found.tokenizer, result)
