@@ -81,8 +81,8 @@ def test_parts_are_the_formula(sampling: str, epoch: int, expected: list[float])
 
 
 def test_places_are_given_to_whoever_lacks_most():
-    places = Apportioned(4, lambda step: np.array([0.6, 0.3, 0.1]))
-    assert [places.at(step).tolist() for step in range(5)] == [[3, 1, 0], [2, 1, 1], [2, 2, 0], [3, 1, 0], [2, 1, 1]]
+    places = Apportioned(4, lambda step: np.array([0.6, 0.28, 0.12]))
+    assert [places.at(step).tolist() for step in range(5)] == [[2, 1, 1], [3, 1, 0], [2, 1, 1], [3, 1, 0], [2, 2, 0]]
     assert places.before(5).tolist() == [12, 6, 2]
 
 
@@ -181,14 +181,15 @@ def test_any_cut_gives_the_same_gradient(weighting, both):
 
 def test_without_the_weight_of_the_others_a_task_learns_as_it_does_alone(single, small, tl_run, bert, both):
     """With dropout: half of a step counts twice, so that its loss is that of a whole one."""
-    typed = [each.replace(str(small[1]), f"model.path={bert}") for each in both]
     run = [f"model.path={bert}", "hydra.run.dir=several", "transfer.weights.words=2", "transfer.weights.names=0"]
-    assert tl_run(*typed, *run) == 0
+    assert tl_run(*both, *run) == 0
     own = [f"task.{option}" for option in single["words"]]
     where = [f"model.path={bert}", "training.batch_size=8", "hydra.run.dir=alone"]
     assert tl_run("task=classification", *own, *small, *where) == 0
     several, alone = (load_file(f"{folder}/model.safetensors") for folder in ("several/model/words", "alone/model"))
     assert several.keys() == alone.keys()
+    words = "bert.embeddings.word_embeddings.weight"  # those that only the other task has decay one by one
+    torch.testing.assert_close(several.pop(words), alone.pop(words), rtol=0, atol=1e-8)
     assert all(torch.equal(several[name], alone[name]) for name in alone)
 
 
@@ -239,7 +240,7 @@ def test_each_model_is_a_stock_one(both, tl_run):
     shared = [name for name in trunks[1] if name.startswith("bert.")]
     assert all(torch.equal(trunks[0][name], trunks[1][name]) for name in shared)
     result = json.loads(Path("run/result.json").read_text())
-    assert result["metric"]["value"] > 0.9
+    assert result["tasks"]["names"]["test"]["f1"] == 1
     with pytest.raises(BadOption, match=r"several tasks \(words, names\): type one of their models, such as run/model/"):
         predict(["run", "x.csv"])
     with pytest.raises(BadOption, match="run/model/other: the run is of several tasks"):
