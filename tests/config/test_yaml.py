@@ -100,7 +100,8 @@ def leaves(data, path=""):
 @pytest.mark.parametrize("member", MEMBERS)
 def test_every_option_has_its_default_in_yaml_and_the_other_way_round(member):
     data = compose(member, *NEEDS.get(member, ()))
-    assert leaves(data) == field_names(options.Run, data)
+    of_tasks = {"task.tasks" if leaf.startswith("task.tasks.") else leaf for leaf in leaves(data)}  # each is one `task`
+    assert of_tasks == field_names(options.Run, data)
 
 
 def test_a_default_has_one_home():

@@ -119,7 +119,7 @@ def test_a_task_sees_each_of_its_examples_once_before_any_twice():
 def test_uncertainty_is_the_formula():
     """exp(-s) L + s / 2, for half of a step's examples of each task; s = 4 p."""
     method = Multitask.__new__(Multitask)
-    method.options, method.batch_size = SimpleNamespace(weights={}), 4
+    method.batch_size = 4
     method.data = {"a": None, "b": None}  # type: ignore[dict-item]
     method.places = Apportioned(4, lambda step: np.array([0.5, 0.5]))
     method.uncertainty = Uncertainty(2, speed=4.0)

@@ -100,14 +100,14 @@ def _check_multitask(run: Run, method: Multitask) -> None:
         raise BadOption("transfer=multitask: of several heads none is the model: type hardware.compile=false")
     if run.features.mode == "require":
         raise BadOption("transfer=multitask: nothing is stored for several heads: type features.mode=auto")
-    known = [*run.task.tasks]
-    for name in method.weights:
+    known, weights = [*run.task.tasks], method.weights or {}
+    for name in weights:
         if name not in known:
             near = did_you_mean(name, known) or f" The tasks are {', '.join(known)}"
             raise BadOption(f"transfer.weights.{name}: there is no such task.{near}")
-    if method.weighting == "uncertainty" and method.weights:
+    if method.weighting == "uncertainty" and weights:
         raise BadOption("transfer.weights does nothing with transfer.weighting=uncertainty: leave one of the two out")
-    if not any(method.weights.get(name, 1) for name in known):
+    if not any(weights.get(name, 1) for name in known):
         raise BadOption("transfer.weights: all are 0, and nothing would learn: type transfer.weights=null")
 
 

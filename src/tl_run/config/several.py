@@ -36,7 +36,7 @@ def composed(config: DictConfig) -> DictConfig:
     tasks = {name: _node(name, choice, given.get(name)) for name, choice in chosen.items()}
     made = config.copy()
     with open_dict(made):
-        made.transfer.update({"tasks": [*tasks], "options": {}, "weights": typed["weights"] or {}})
+        made.transfer.update({"tasks": [*tasks], "options": None})
         made.task = {
             "name": named("", tasks),
             "kind": "several",

@@ -38,6 +38,7 @@ class Multitask(Method):
     ) -> None:
         self.options, self.kinds, self.pad, self.hardware, self.seed = options, task.kinds, pad, hardware, seed
         self.data: Mapping[str, Encoded] = data["train"].parts
+        self.factors = {name: (options.weights or {}).get(name, 1.0) for name in self.data}
         self.batch_size, self.uncertainty = batch_size, modules.get("uncertainty")
         sizes = [len(part) for part in self.data.values()]
         per_epoch = -(-sum(sizes) // batch_size)
@@ -62,7 +63,7 @@ class Multitask(Method):
     def _weighting(self) -> str:
         if self.uncertainty is not None:
             return "by uncertainty"
-        return ", ".join(f"{name} {self.options.weights.get(name, 1.0):g}" for name in self.data)
+        return ", ".join(f"{name} {factor:g}" for name, factor in self.factors.items())
 
     def streams(self) -> dict[str, Portion]:
         """One for each task."""
@@ -92,7 +93,7 @@ class Multitask(Method):
         for name, indices in batches.items():
             loss, share = self._loss(model, name, indices, step), shares[name]
             if self.uncertainty is None:
-                found[name] = (share * self.options.weights.get(name, 1.0), loss)
+                found[name] = (share * self.factors[name], loss)
                 continue
             s = self.uncertainty()[[*self.data].index(name)]
             found[name] = (share * torch.exp(-s), loss)

@@ -241,7 +241,7 @@ class Multitask(Method):
     name: Literal["multitask"]
     tasks: list[str]
     """Choices of the group task, or a map from names to choices; each learns as it would alone."""
-    options: dict[str, str]
+    options: dict[str, str] | None
     """Options of each task by its name, in place of those of its YAML: transfer.options.ner.limit=1000."""
     sampling: Literal["proportional", "equal", "temperature", "annealed"]
     """What part of a step's examples is of a task with n of them: n, 1, n^(1/temperature), or n^a, where a goes from 1
@@ -252,7 +252,7 @@ class Multitask(Method):
     """Of sampling=annealed: over so many epochs; as many as there are, unless given."""
     weighting: Literal["fixed", "uncertainty"]
     """What a task's loss L counts: its weight, or exp(-s) L + s / 2 with an s that learns (arXiv:1705.07115)."""
-    weights: dict[str, NotNegative]
+    weights: dict[str, NotNegative] | None
     """Of weighting=fixed: by a task's name; a task that is not named counts 1."""
     speed: Positive
     """Of weighting=uncertainty: s is so many times its parameter, and so moves faster than other weights."""
