@@ -34,7 +34,8 @@ class Built:
     encoded: dict[str, Encoded]
     prints: dict[str, str]
     """Fingerprints of all parameters."""
-    reuse: features.Reuse
+    reuse: Any
+    """`features.Reuse`, or `features.Nothing`."""
     method: Any
     per_epoch: int
     """Steps of an epoch."""
@@ -101,18 +102,22 @@ def build(job: Job, group: Group = ALONE) -> Built:
 
     task.start(model, found.new, encoded["train"])
     prints = audit.fingerprints(dict(model.named_parameters()))
-    reuse = features.Nothing("it has several heads") if kinds else features.make(
-        options.features,
-        model,
-        parts,
-        learning,
-        {name: split.rows for name, split in encoded.items()},
-        prints,
-        pad=found.pad,
-        max_length=task.row_length,
-        hardware=machine,
-        required_by=_required_by(options),
-        taken_by=_taken_by(options.hardware),
+    reuse = (
+        features.Nothing("it has several heads")
+        if kinds
+        else features.make(
+            options.features,
+            model,
+            parts,
+            learning,
+            {name: split.rows for name, split in encoded.items()},
+            prints,
+            pad=found.pad,
+            max_length=task.row_length,
+            hardware=machine,
+            required_by=_required_by(options),
+            taken_by=_taken_by(options.hardware),
+        )
     )
     method = transfer.kind(options.transfer)(
         options.transfer,

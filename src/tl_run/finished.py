@@ -72,7 +72,9 @@ def _open(path: Path, name: str) -> Finished:
     if name not in (tasks or ("",)):
         one = next(iter(tasks), None)
         what = f"several tasks ({', '.join(tasks)}): type one of their models, such as" if one else "one task: type"
-        raise BadOption(f"{path / 'model' / name if name else path}: the run is of {what} {path / 'model' / (one or '')}")
+        raise BadOption(
+            f"{path / 'model' / name if name else path}: the run is of {what} {path / 'model' / (one or '')}"
+        )
     if not (path / "model" / name / "config.json").is_file():
         raise BadOption(f"{path}: {_unfinished(path)}")
     options = check(stored | {"resume": None, "plan": False})

@@ -62,7 +62,9 @@ def write(built: Built, folder: Path, split: str, final: Evaluation, result: dic
     job, model, adapted, kinds = built.job, built.model, built.adapted, _kinds(built.job)
     _predictions(built, folder, split, final)
     if adapted:
-        if job.options.model.pretrained and not kinds:  # random weights lie in no folder that the adapter could be put on again
+        if (
+            job.options.model.pretrained and not kinds
+        ):  # random weights lie in no folder that the adapter could be put on again
             commit = job.commits.get("model")
             base = (commit and job.options.model.path) or str(job.model_folder.absolute())
             durable.write_folder(folder / "adapter", adapted.files(model, base, commit), {"identity": job.identity})

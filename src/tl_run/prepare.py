@@ -8,7 +8,7 @@ from typing import Any
 
 from tl_run import chain, embedded, hub, identity, task
 from tl_run.config import check, several
-from tl_run.config.options import ImageText, Run, Scratch, Several, TransE
+from tl_run.config.options import AnyTask, ImageText, Run, Scratch, Several, TransE
 from tl_run.data import sources, splits
 from tl_run.data.table import Table
 from tl_run.errors import BadOption
@@ -17,6 +17,7 @@ from tl_run.model import folder as model_folder_of
 from tl_run.model.scratch import folder as scratch
 from tl_run.model.scratch import graph
 from tl_run.task.kind import Kind
+from tl_run.task.several import Several as SeveralKinds
 
 GROUPS = ("task", "model", "transfer")
 PATHS = {"train", "validation", "test", "dataset", "path", "vision", "from_run", "teacher"}
@@ -96,45 +97,46 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
 
 def _read_all(options: Run, kind: Kind, datasets: dict[str, Path | None]) -> tuple[splits.Splits, dict[str, str]]:
     """The examples of the run, and a checksum of each split; of several tasks all of them together."""
-    if not isinstance(options.task, Several):
-        return _read(options, kind, datasets["dataset"])
+    if not isinstance(kind, SeveralKinds):
+        return _read(kind, datasets["dataset"], options)
     made, sums = {}, {}
     for name, own in kind.kinds.items():
         with several.told(name):
-            made[name], sums[name] = _read(replace(options, task=own.options), own, datasets[f"dataset/{name}"])
+            made[name], sums[name] = _read(own, datasets[f"dataset/{name}"], options)
     return kind.joined(made), identity.together(sums)
 
 
-def _read(options: Run, kind: Kind, dataset_folder: Path | None) -> tuple[splits.Splits, dict[str, str]]:
+def _read(kind: Kind, dataset_folder: Path | None, options: Run) -> tuple[splits.Splits, dict[str, str]]:
     """The examples of a task, and a checksum of each split."""
-    tables = sources.read(options.task, dataset_folder, kind.open)
+    task = kind.options
+    tables = sources.read(task, dataset_folder, kind.open)
     examples = kind.read(tables)
-    new, notes = _domain(options, kind)
+    new, notes = _domain(kind, options.transfer)
     made = splits.make(
         examples,
         kind.stratum,
         kind.group,
-        share=options.task.validation_share,
-        split_seed=options.task.split_seed,
-        shots=getattr(options.task, "shots", None),
-        limit=options.task.limit,
+        share=task.validation_share,
+        split_seed=task.split_seed,
+        shots=getattr(task, "shots", None),
+        limit=task.limit,
         seed=options.seed,
     )
     if new:
-        made = replace(made, domain=kind.read_unlabelled(new))
-        tables["domain"], examples["domain"] = new, made.domain
+        tables["domain"], examples["domain"] = new, kind.read_unlabelled(new)
+        made = replace(made, domain=examples["domain"])
     contents = {split: kind.content(rows, examples[split]) for split, rows in tables.items()}
     return replace(made, notes=[*made.notes, *notes]), identity.of_tables(contents)
 
 
-def _domain(options: Run, kind: Kind) -> tuple[Table | None, list[str]]:
+def _domain(kind: Kind, transfer: Any) -> tuple[Table | None, list[str]]:
     """The unlabelled examples of another domain where the method learns from them; and what the plan shall say."""
-    domain, notes = options.task.domain, []
+    domain, notes = kind.options.domain, []
     if domain.test:
         notes.append("test: of the new domain (task.domain.test); validation is of the old one, and chooses the model")
-    if domain.train and not options.transfer.takes_domain:
-        notes.append(f"task.domain.train is not read by transfer={options.transfer.name}: the old domain alone")
-    used = domain.train and options.transfer.takes_domain
+    if domain.train and not transfer.takes_domain:
+        notes.append(f"task.domain.train is not read by transfer={transfer.name}: the old domain alone")
+    used = domain.train and transfer.takes_domain
     return (kind.open(embedded.locate(domain.train)) if used and domain.train else None), notes
 
 
@@ -182,9 +184,7 @@ def stored(config: dict[str, Any]) -> dict[str, Any]:
     return config | {group: within(config[group]) for group in GROUPS if group in config}
 
 
-def find(
-    options: Run, kind: Kind
-) -> tuple[Path | None, dict[str, Path | None], Path | None, dict[str, str | None]]:
+def find(options: Run, kind: Kind) -> tuple[Path | None, dict[str, Path | None], Path | None, dict[str, str | None]]:
     """Folders of model, datasets and encoder of pictures, and their commits on the hub; all that is missing is named.
 
     The dataset is called so; of several tasks there is one for each, `dataset/<task>`.
@@ -201,14 +201,22 @@ def find(
     if vision and not vision.startswith(embedded.PREFIX):
         files = ("config", *(["weights"] if model.pretrained else []), "image processor")
         wanted["vision"] = hub.Wanted("model", vision, "model.vision", "model=tiny", None, files)
-    tasks = {"dataset": (data, "task")}
+    tasks: dict[str, tuple[AnyTask, str]] = {}
     if isinstance(data, Several):
-        tasks = {f"dataset/{name}": (own, f"transfer.options.{name}") for name, own in data.tasks.items()}
+        tasks |= {f"dataset/{name}": (own, f"transfer.options.{name}") for name, own in data.tasks.items()}
+    else:
+        tasks["dataset"] = data, "task"
     for key, (own, where) in tasks.items():
         names = tuple(name for name in (own.splits.train, own.splits.validation, own.splits.test) if name)
         if own.dataset:
             wanted[key] = hub.Wanted(
-                "dataset", own.dataset, f"{where}.dataset", "task=reviews", own.revision, subset=own.subset, splits=names
+                "dataset",
+                own.dataset,
+                f"{where}.dataset",
+                "task=reviews",
+                own.revision,
+                subset=own.subset,
+                splits=names,
             )
     found = dict(zip(wanted, hub.find(list(wanted.values())), strict=True))
     return (

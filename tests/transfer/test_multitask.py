@@ -1,6 +1,7 @@
 """Several tasks at once: parts of a step, weights, one trunk under several heads, and what such a run leaves."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from conftest import bert_folder
 from finished_objects import assemble, toy
 from forked_runs import Command, Forks
 from kind_runs import CLOCK, assert_any_cut_gives_the_same_gradient, lines
-from tl_run import identity
+from tl_run import embedded, identity
 from tl_run.config import check
 from tl_run.errors import BadOption
 from tl_run.predict import predict
@@ -33,7 +34,9 @@ def single(tmp_path: Path) -> dict[str, list[str]]:
     """Options of two tasks, each as it is typed alone: 48 texts, and as many sentences."""
     texts = [option.partition(".")[2] for option in toy(tmp_path) if option.startswith("task.")]
     for split, count in (("train", 48), ("validation", 8), ("test", 10)):
-        rows = [f"the O\n{('film', 'plot')[i % 2]} {('O', 'B-X')[i % 2]}\nwas O\n{'ab'[i % 2]} O\n" for i in range(count)]
+        rows = [
+            f"the O\n{('film', 'plot')[i % 2]} {('O', 'B-X')[i % 2]}\nwas O\n{'ab'[i % 2]} O\n" for i in range(count)
+        ]
         (tmp_path / f"{split}.conll").write_text("\n".join(rows))
     splits = ("train", "validation", "test")
     return {"words": texts, "names": [f"{split}={tmp_path / split}.conll" for split in splits] + ["max_length=32"]}
@@ -215,10 +218,10 @@ def test_the_embedded_trial_leaves_a_model_and_predictions_of_each_task(tl_run, 
     train = next(record for record in records if record["kind"] == "train")
     assert {"term/tagging-demo", "term/relation-demo"} <= train.keys()
     validation = next(record for record in records if record["kind"] == "validation")
-    assert validation["mean"] == pytest.approx((validation["tagging-demo/f1"] + validation["relation-demo/f1_macro"]) / 2)
+    assert validation["mean"] == pytest.approx(
+        (validation["tagging-demo/f1"] + validation["relation-demo/f1_macro"]) / 2
+    )
     for name, file in (("tagging-demo", "names/test.conll"), ("relation-demo", "relation-demo/test.csv")):
-        from tl_run import embedded
-
         predict([f"{run}/model/{name}", str(embedded.locate(f"embedded:{file}")), "-o", "new.jsonl"])
         then = [{k: row[k] for k in ("id", "prediction")} for row in lines(run / f"predictions-test-{name}.jsonl")]
         assert [{k: row[k] for k in ("id", "prediction")} for row in lines(Path("new.jsonl"))] == then
@@ -241,7 +244,9 @@ def test_each_model_is_a_stock_one(both, tl_run):
     assert all(torch.equal(trunks[0][name], trunks[1][name]) for name in shared)
     result = json.loads(Path("run/result.json").read_text())
     assert result["tasks"]["names"]["test"]["f1"] == 1
-    with pytest.raises(BadOption, match=r"several tasks \(words, names\): type one of their models, such as run/model/"):
+    with pytest.raises(
+        BadOption, match=r"several tasks \(words, names\): type one of their models, such as run/model/"
+    ):
         predict(["run", "x.csv"])
     with pytest.raises(BadOption, match="run/model/other: the run is of several tasks"):
         predict(["run/model/other", "x.csv"])
@@ -356,12 +361,18 @@ TWO = "transfer.tasks=[tagging-demo,classification-demo]"
         (["transfer.tasks={a/b:qa-demo,c:qa-demo}"], "'a/b' names no folder"),
         (["transfer.tasks={a:[x],c:qa-demo}"], "is no choice of the group task"),
         ([TWO, "transfer.options.tagging-demo.limt=1"], r"transfer.options.tagging-demo.limt'.* Did you mean .*limit'"),
-        ([TWO, "transfer.options.tags.limit=1"], "transfer.options.tags: the tasks are tagging-demo, classification-demo"),
+        (
+            [TWO, "transfer.options.tags.limit=1"],
+            "options.tags: the tasks are tagging-demo, classification-demo",
+        ),
         ([TWO, "transfer.options.tagging-demo.limit=0"], "transfer.options.tagging-demo.limit: 0 must be at least 1"),
         ([TWO, "transfer.weights.tagging-dmo=1"], "no such task. Did you mean 'tagging-demo'"),
         ([TWO, "transfer.weights={tagging-demo:0,classification-demo:0}"], "all are 0"),
         ([TWO, "transfer.weighting=uncertainty", "transfer.weights.tagging-demo=2"], "does nothing with"),
-        (["transfer.tasks=[qa-demo,regression-demo]", "transfer.options.regression-demo.metric=rmse"], "less is better"),
+        (
+            ["transfer.tasks=[qa-demo,regression-demo]", "transfer.options.regression-demo.metric=rmse"],
+            "less is better",
+        ),
         ([TWO, "model.head=svm", "freeze=trunk"], "tagging-demo.* has a head of its own"),
         ([TWO, "hardware.compile=true"], "hardware.compile=false"),
         ([TWO, "features.mode=require"], "features.mode=auto"),
@@ -373,7 +384,7 @@ TWO = "transfer.tasks=[tagging-demo,classification-demo]"
 def test_what_cannot_be_is_refused_with_what_to_type(typed, words, tl_run, capsys):
     assert tl_run("transfer=multitask", *typed) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert __import__("re").search(words, said), said
+    assert re.search(words, said), said
 
 
 def test_an_unknown_task_is_refused_with_the_nearest(tl_run, capsys):

@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
+from tl_run.config.names import did_you_mean
 from tl_run.config.options import (
     SOLVED,
     Adaptation,
@@ -24,7 +25,6 @@ from tl_run.config.options import (
     Several,
     Taught,
 )
-from tl_run.config.names import did_you_mean
 from tl_run.errors import BadOption
 
 

@@ -45,7 +45,9 @@ def share(trunk: Any, other: Any) -> None:
         return
     if type(trunk) is not type(other):
         kinds = " and ".join(type(each).__name__ for each in (trunk, other))
-        raise BadOption(f"transfer=multitask: the tasks' heads stand on trunks of two kinds ({kinds}): type another model")
+        raise BadOption(
+            f"transfer=multitask: the tasks' heads stand on trunks of two kinds ({kinds}): type another model"
+        )
     for name, module in trunk.named_children():
         if getattr(other, name, None) is not None:
             setattr(other, name, module)

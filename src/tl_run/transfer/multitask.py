@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tl_run.data.batches import Stream
 from tl_run.data.encoded import Encoded
 from tl_run.transfer.method import Batches, Method
 from tl_run.transfer.sampling import Apportioned, Portion, parts
@@ -65,9 +66,9 @@ class Multitask(Method):
             return "by uncertainty"
         return ", ".join(f"{name} {factor:g}" for name, factor in self.factors.items())
 
-    def streams(self) -> dict[str, Portion]:
+    def streams(self) -> dict[str, Stream]:
         """One for each task."""
-        return self._streams
+        return {**self._streams}
 
     def facts(self, steps: int) -> dict[str, Any]:
         """How many examples of each task were seen."""

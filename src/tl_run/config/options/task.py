@@ -427,7 +427,7 @@ class Several:
     """Several tasks that one model learns (transfer=multitask); nobody types it."""
 
     own_heads, own_pooling, divisible = False, False, True
-    dataset, limit, shots = None, None, None
+    dataset, limit, shots, domain = None, None, None, Domain(None, None)
 
     name: str
     """The names of all, joined."""
