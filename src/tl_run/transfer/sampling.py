@@ -15,7 +15,7 @@ def parts(sizes: Sequence[int], sampling: str, temperature: float, epoch: int, e
     """What part of the examples is of each task with so many, in an epoch of 1 to `epochs`: (tasks,), of sum 1.
 
     proportional: n. equal: 1. temperature: n^(1/T). annealed: n^a with a = 1 - 0.8 (e - 1) / (E - 1), from
-    proportional to almost equal (PALs, arXiv:1902.02671, section 3.3).
+    proportional to almost equal (PALs, arXiv:1902.02671).
     """
     done = (min(epoch, epochs) - 1) / max(epochs - 1, 1)
     exponents = {"proportional": 1.0, "equal": 0.0, "temperature": 1 / temperature, "annealed": 1 - (1 - LAST) * done}

@@ -245,7 +245,7 @@ class Multitask(Method):
     """Options of each task by its name, in place of those of its YAML: transfer.options.ner.limit=1000."""
     sampling: Literal["proportional", "equal", "temperature", "annealed"]
     """What part of a step's examples is of a task with n of them: n, 1, n^(1/temperature), or n^a, where a goes from 1
-    to 0.2 over the epochs (arXiv:1902.02671, section 3.3)."""
+    to 0.2 over the epochs (arXiv:1902.02671)."""
     temperature: Annotated[float, Range(at_least=1)]
     """Of sampling=temperature: 1 is proportional, and the larger it is, the more equal are the parts."""
     epochs: Whole
