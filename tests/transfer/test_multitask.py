@@ -138,7 +138,7 @@ def test_uncertainty_is_the_formula():
     expected = 0.5 * (np.exp(-1) * 3 + 1 / 2) + 0.5 * (np.exp(2) * 1 - 2 / 2)
     assert means["loss"].item() == pytest.approx(expected)
     assert {name: mean.item() for name, mean in means.items()} | {"loss": 0} == {
-        "loss": 0, "a": 3, "b": 1, "a_s": 1, "b_s": -2
+        "loss": 0, "a": 3, "b": 1, "a/s": 1, "b/s": -2
     }  # fmt: skip
     slopes = [4 * 0.5 * (0.5 - np.exp(-1) * 3), 4 * 0.5 * (0.5 - np.exp(2) * 1)]
     assert method.uncertainty.slow.grad is not None
@@ -274,9 +274,20 @@ def test_what_is_frozen_stays_and_adapters_are_merged(options, both, tl_run, sma
 def test_it_goes_with_other_ways_to_freeze(options, both, tl_run):
     assert tl_run(*both, *options, "training.epochs=3", "transfer.weighting=uncertainty", "hydra.run.dir=run") == 0
     train = [line for line in lines(Path("run/metrics.jsonl")) if line["kind"] == "train"]
-    assert train[0]["term/words_s"] == 0
-    assert train[-1]["term/words_s"] != 0
+    assert train[0]["term/words/s"] == 0
+    assert train[-1]["term/words/s"] != 0
     assert not [name for name in load_file("run/model/words/model.safetensors") if "uncertainty" in name]
+
+
+def test_all_kinds_that_may_stand_together_do(tl_run):
+    kinds = ("tagging", "relation", "classification", "regression", "qa", "srl")
+    tasks = ",".join(f"{kind}-demo" for kind in kinds)
+    options = ["transfer.sampling=equal", "training.max_steps=2"]
+    options += [f"transfer.options.{kind}-demo.limit=8" for kind in kinds]
+    assert tl_run("transfer=multitask", f"transfer.tasks=[{tasks}]", *options, "hydra.run.dir=run") == 0
+    found = json.loads(Path("run/result.json").read_text())["tasks"]
+    assert [*found] == tasks.split(",")
+    assert all(of["metric"] in of["test"] for of in found.values())
 
 
 def test_it_begins_with_nothing_too(both, tl_run):
@@ -385,6 +396,13 @@ def test_what_cannot_be_is_refused_with_what_to_type(typed, words, tl_run, capsy
     assert tl_run("transfer=multitask", *typed) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert re.search(words, said), said
+
+
+@pytest.mark.parametrize("name", ["type", "loss"])
+def test_a_name_that_is_taken_is_refused(name, both, tl_run, capsys):
+    typed = [each.replace("words:", f"{name}:").replace(".words.", f".{name}.") for each in both]
+    assert tl_run(*typed) == 2
+    assert f"transfer.tasks: '{name}' is taken here: type another name" in capsys.readouterr().err
 
 
 def test_an_unknown_task_is_refused_with_the_nearest(tl_run, capsys):

@@ -18,8 +18,14 @@ class SeveralHeads(nn.Module):
     """
 
     def __init__(self, models: Mapping[str, Any]) -> None:
-        """The trunk that has the most (a pooler) is the one that all share."""
+        """The trunk that has the most (a pooler) is the one that all share. Raises: BadOption for a name that is
+        taken."""
         super().__init__()
+        if taken := [name for name in models if name == "loss" or hasattr(nn.ModuleDict(), name)]:
+            raise BadOption(
+                f"transfer.tasks: '{taken[0]}' is taken here: type another name, as in transfer.tasks="
+                "'{mine:classification,yours:tagging}'"
+            )
         self.base: Any = max((model.base_model for model in models.values()), key=lambda trunk: len(tensors(trunk)))
         for model in models.values():
             share(self.base, model.base_model)

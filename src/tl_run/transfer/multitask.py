@@ -79,7 +79,7 @@ class Multitask(Method):
         counts = {
             name: self.kinds[name].weight(self.data[name], indices) for name, indices in batches.items() if len(indices)
         }
-        shown = {f"{name}_s": count for name, count in counts.items()} if self.uncertainty is not None else {}
+        shown = {f"{name}/s": count for name, count in counts.items()} if self.uncertainty is not None else {}
         return counts | shown
 
     def terms(
@@ -98,7 +98,7 @@ class Multitask(Method):
                 continue
             s = self.uncertainty()[[*self.data].index(name)]
             found[name] = (share * torch.exp(-s), loss)
-            found[f"{name}_s"] = (share / 2, s * self.kinds[name].weight(self.data[name], indices))
+            found[f"{name}/s"] = (share / 2, s * self.kinds[name].weight(self.data[name], indices))
         return found
 
     def _loss(self, model: Any, name: str, indices: Any, step: int) -> torch.Tensor:
