@@ -201,8 +201,9 @@ def find(options: Run, kind: Kind) -> tuple[Path | None, dict[str, Path | None],
     if vision and not vision.startswith(embedded.PREFIX):
         files = ("config", *(["weights"] if model.pretrained else []), "image processor")
         wanted["vision"] = hub.Wanted("model", vision, "model.vision", "model=tiny", None, files)
-    tasks: dict[str, tuple[AnyTask, str]] = {}
+    tasks, other = dict[str, tuple[AnyTask, str]](), "task=reviews"
     if isinstance(data, Several):
+        other = "transfer.tasks='[tagging-demo,relation-demo]'"
         tasks |= {f"dataset/{name}": (own, f"transfer.options.{name}") for name, own in data.tasks.items()}
     else:
         tasks["dataset"] = data, "task"
@@ -213,7 +214,7 @@ def find(options: Run, kind: Kind) -> tuple[Path | None, dict[str, Path | None],
                 "dataset",
                 own.dataset,
                 f"{where}.dataset",
-                "task=reviews",
+                other,
                 own.revision,
                 subset=own.subset,
                 splits=names,

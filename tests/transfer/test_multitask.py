@@ -376,6 +376,7 @@ TWO = "transfer.tasks=[tagging-demo,classification-demo]"
             [TWO, "transfer.options.tags.limit=1"],
             "options.tags: the tasks are tagging-demo, classification-demo",
         ),
+        ([TWO, "transfer.options={tagging-demo:3}"], "type transfer.options.<task>.<option>="),
         ([TWO, "transfer.options.tagging-demo.limit=0"], "transfer.options.tagging-demo.limit: 0 must be at least 1"),
         ([TWO, "transfer.weights.tagging-dmo=1"], "no such task. Did you mean 'tagging-demo'"),
         ([TWO, "transfer.weights={tagging-demo:0,classification-demo:0}"], "all are 0"),

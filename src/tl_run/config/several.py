@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import NoneType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -31,6 +32,8 @@ def composed(config: DictConfig) -> DictConfig:
         return config
     typed: Any = OmegaConf.to_container(transfer)
     chosen, given = _chosen(typed["tasks"]), typed["options"] or {}
+    if not isinstance(given, dict) or not all(isinstance(own, dict | NoneType) for own in given.values()):
+        raise BadOption("transfer.options: a map is needed of each task: type transfer.options.<task>.<option>=...")
     if strange := [name for name in given if name not in chosen]:
         raise BadOption(f"transfer.options.{strange[0]}: the tasks are {', '.join(chosen)}: type one of them")
     tasks = {name: _node(name, choice, given.get(name)) for name, choice in chosen.items()}
