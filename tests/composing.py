@@ -23,6 +23,7 @@ NEEDS |= {f"transfer={name}": ("task.domain.train=x.csv",) for name in DOMAIN}
 NEEDS |= {f"transfer={name}": ("transfer.teacher=run",) for name in ("distill", "distill_relations")}
 NEEDS |= {"augment=back_translation": ("augment.there=.", "augment.back=."), "augment=images": ("task=images-demo",)}
 NEEDS |= {"transfer=features": ("model.head=logistic", "freeze=trunk", "transfer.select=anova")}
+NEEDS |= {"transfer=multitask": ("transfer.tasks=[tagging-demo,relation-demo]",)}
 """What a choice cannot do without."""
 
 

@@ -13,7 +13,7 @@ from tl_run.data import doubts
 from tl_run.data.encoded import Encoded
 from tl_run.distributed import ALONE, Group
 from tl_run.errors import BadOption
-from tl_run.model import attention, compact, dropout, heads, pretrained, reading, saved, two_towers
+from tl_run.model import attention, compact, dropout, heads, pretrained, reading, saved, several, two_towers
 from tl_run.model.anatomy import Anatomy, anatomy
 from tl_run.model.design import Design
 from tl_run.prepare import Job
@@ -37,7 +37,8 @@ class Built:
     """Fingerprints of all parameters."""
     augmented: Any
     """The task as the method takes it."""
-    reuse: features.Reuse
+    reuse: Any
+    """`features.Reuse`, or `features.Nothing`."""
     method: Any
     per_epoch: int
     """Steps of an epoch."""
@@ -64,22 +65,8 @@ def build(job: Job, group: Group = ALONE) -> Built:
     torch.manual_seed(options.seed)
     began = time.perf_counter()
     task.meet(reading.read_config(job.model_folder))
-    common: dict[str, Any] = {
-        "pretrained": options.model.pretrained,
-        "max_length": options.task.max_length,
-        "seed": options.seed,
-        "name": options.model.name,
-    }
-    found = two_towers.load(job.model_folder, job.vision_folder, task.head(), **common) if job.vision_folder else None
-    found = found or pretrained.load(
-        job.model_folder,
-        task.auto_class,
-        task.head(),
-        **common,
-        copy=options.model.copy,
-        processor=task.processor,
-        design=_design(options, task),
-    )
+    kinds = getattr(task, "kinds", None)
+    found = several.joined({name: _load(job, own) for name, own in kinds.items()}) if kinds else _load(job, task)
     model = found.model
     torch.manual_seed(options.seed)
     last = heads.last_layer(model)
@@ -108,7 +95,8 @@ def build(job: Job, group: Group = ALONE) -> Built:
         parts = anatomy(model, new)
         learning = freeze.Freeze(parts, options.freeze, adapted.base, fixed)
     if machine.device.type == "cpu" and not options.hardware.compile:
-        attention.use(model)
+        for own_head in several.alone(model):
+            attention.use(own_head)
         dropout.use(model)
     loaded = time.perf_counter()
 
@@ -129,18 +117,22 @@ def build(job: Job, group: Group = ALONE) -> Built:
         translators=job.translators,
         weights=job.weights,
     )
-    reuse = features.make(
-        options.features,
-        model,
-        parts,
-        learning,
-        {name: split.rows for name, split in encoded.items()},
-        prints,
-        pad=found.pad,
-        max_length=task.row_length,
-        hardware=machine,
-        required_by=_required_by(options),
-        taken_by=_taken_by(options.hardware) or augmented.changing,
+    reuse = (
+        features.Nothing("it has several heads")
+        if kinds
+        else features.make(
+            options.features,
+            model,
+            parts,
+            learning,
+            {name: split.rows for name, split in encoded.items()},
+            prints,
+            pad=found.pad,
+            max_length=task.row_length,
+            hardware=machine,
+            required_by=_required_by(options),
+            taken_by=_taken_by(options.hardware) or augmented.changing,
+        )
     )
     method = transfer.kind(options.transfer)(
         options.transfer,
@@ -200,6 +192,28 @@ def build(job: Job, group: Group = ALONE) -> Built:
         vocabulary=vocabulary,
         notes=[*job.splits.notes, *task.notes, *found.notes, *(adapted.notes if adapted else []), *why],
         seconds=seconds,
+    )
+
+
+def _load(job: Job, kind: Any) -> pretrained.Pretrained:
+    """The model with the head of a kind."""
+    options = job.options
+    common: dict[str, Any] = {
+        "pretrained": options.model.pretrained,
+        "max_length": kind.options.max_length,
+        "seed": options.seed,
+        "name": options.model.name,
+    }
+    if job.vision_folder:
+        return two_towers.load(job.model_folder, job.vision_folder, kind.head(), **common)
+    return pretrained.load(
+        job.model_folder,
+        kind.auto_class,
+        kind.head(),
+        **common,
+        copy=options.model.copy,
+        processor=kind.processor,
+        design=_design(options, kind),
     )
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tl_run import distributed, errors
-from tl_run.config import check, messages
+from tl_run.config import check, messages, several
 from tl_run.failures import outcome
 
 
@@ -86,6 +86,7 @@ def translate(arguments: list[str]) -> list[str]:
     multirun = [a for a in arguments if a in ("-m", "--multirun")]  # argparse wants it before or after all overrides
     known = multirun[:1] + [a for a in arguments if a not in ("--plan", "-m", "--multirun")]
     known += ["plan=true"] if "--plan" in arguments else []
+    known = [f"++{a}" if a.startswith(several.TYPED) else a for a in known]
     started = distributed.outside()
     if started and multirun:
         raise errors.BadOption("a sweep starts its processes itself: type tl-run -m hardware.processes=... alone")

@@ -157,8 +157,10 @@ class Terminal:
             self.console.print(Text(f"folder      {folder}\n"))
             return
         if test := result["test"]:
-            others = ", ".join(f"{k} {test[k]:.4f}" for k in test if isinstance(test[k], float) and k != metric)
-            self.console.print(f"test        {metric} [bold]{test[metric]:.4f}[/]  ({others})")
+            self._scores("test", metric, {name: value for name, value in test.items() if "/" not in name})
+        tasks: Mapping[str, Any] = result.get("tasks", {})
+        for name, own in tasks.items():
+            self._scores(f"  {name}", own["metric"], own["test"] or own["validation"])
         tables = result["tables"]
         if "confusion" in tables and len(tables["confusion"]) <= LARGEST_SHOWN:
             rows, unbounded = tables["per_class"], self.console.options.update(max_width=1000)
@@ -169,13 +171,19 @@ class Terminal:
         if len(tables.get("per_type", ())) in range(1, LARGEST_SHOWN + 1):
             self.console.print(_classes("type", tables["per_type"]))
         self.console.print(Text(f"folder      {folder}"))
-        self.console.print(Text(f"model       {folder}/model   (tl-predict {shlex.quote(folder)} new.csv)"))
+        for name in tasks or [""]:
+            run, model = (folder, f"{folder}/model") if not name else (f"{folder}/model/{name}",) * 2
+            self.console.print(Text(f"model       {model}   (tl-predict {shlex.quote(run)} new.csv)"))
         if (Path(folder) / "adapter").is_dir():
             self.console.print(
                 Text(f"adapter     {folder}/adapter   (peft.PeftModel.from_pretrained(<base model>, ...))")
             )
         above = folder if Path(folder).is_absolute() or ".." in Path(folder).parts else Path(folder).parts[0]
         self.console.print(Text(f"curves      tensorboard --logdir {shlex.quote(str(above))}"))
+
+    def _scores(self, title: str, metric: str, scores: Mapping[str, Any]) -> None:
+        others = ", ".join(f"{k} {v:.4f}" for k, v in scores.items() if isinstance(v, float) and k != metric)
+        self.console.print(f"{title:<11} {metric} [bold]{scores[metric]:.4f}[/]  ({others})")
 
 
 def whole(console: Console, table: Table) -> None:

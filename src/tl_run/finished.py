@@ -5,7 +5,7 @@ What can be told without torch is told before it is imported.
 
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import yaml
 
 from tl_run import task
 from tl_run.config.check import check
+from tl_run.config.options import Several
 from tl_run.errors import BadOption
 from tl_run.folder import CONFIG, RESULT
 
@@ -35,25 +36,53 @@ class Finished:
     options: Any
     """A config.options.Run: which task and model it is of decides what there is in it."""
     kind: Any
+    name: str = ""
+    """Of a run of several tasks the one that is meant; options and kind are its own."""
+
+    @property
+    def model(self) -> Path:
+        """The folder of the model."""
+        return self.path / "model" / self.name
 
     @property
     def result(self) -> dict[str, Any]:
-        """What result.json holds. Raises: BadOption when the run has none yet."""
+        """What result.json holds; of several tasks the metric is that of the one. Raises: BadOption when the run has
+        none yet."""
         if not (self.path / RESULT).is_file():
             raise BadOption(f"{self.path}: {_unfinished(self.path)}")
-        return json.loads((self.path / RESULT).read_text(encoding="utf-8"))
+        found = json.loads((self.path / RESULT).read_text(encoding="utf-8"))
+        return found | {"metric": {"name": found["tasks"][self.name]["metric"]}} if self.name else found
 
 
 def open_run(path: Path) -> Finished:
-    """The run that lies in a folder. Raises: BadOption when there is none, or one that has no model yet."""
+    """The run that lies in a folder; of several tasks the one whose model's folder is named.
+
+    Raises: BadOption when there is none, or one that has no model yet, or several.
+    """
+    if (folder := path.absolute()).parent.name == "model" and (folder.parents[1] / CONFIG).is_file():
+        return _open(path.parent.parent, path.name)
+    return _open(path, "")
+
+
+def _open(path: Path, name: str) -> Finished:
     if not (path / CONFIG).is_file():
         raise BadOption(f"{path}: no run lies there (a run folder holds {CONFIG})")
-    if not (path / "model" / "config.json").is_file():
-        raise BadOption(f"{path}: {_unfinished(path)}")
     stored = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
+    tasks = stored["task"].get("tasks", {})
+    if name not in (tasks or ("",)):
+        one = next(iter(tasks), None)
+        what = f"several tasks ({', '.join(tasks)}): type one of their models, such as" if one else "one task: type"
+        raise BadOption(
+            f"{path / 'model' / name if name else path}: the run is of {what} {path / 'model' / (one or '')}"
+        )
+    if not (path / "model" / name / "config.json").is_file():
+        raise BadOption(f"{path}: {_unfinished(path)}")
     before = {"augment": {"name": "none"}}  # a run may be from before there was this group
     options = check(before | stored | {"resume": None, "plan": False})
-    return Finished(path, options, task.load(options.task))
+    if name:
+        assert isinstance(options.task, Several)
+        options = replace(options, task=options.task.tasks[name])
+    return Finished(path, options, task.load(options.task), name)
 
 
 def name_labels(run: Finished) -> None:
@@ -66,7 +95,7 @@ def name_labels(run: Finished) -> None:
             f"{run.path} is a run of task.kind={run.options.task.kind}: this works with texts that have labels, a "
             f"number, tags or a relation ({', '.join(RATED)})"
         )
-    config = json.loads((run.path / "model" / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((run.model / "config.json").read_text(encoding="utf-8"))
     names = config.get("id2label", {0: "LABEL_0", 1: "LABEL_1"})  # transformers' default is not written down
     run.kind.restore(SimpleNamespace(num_labels=len(names), id2label={int(i): name for i, name in names.items()}))
 
@@ -77,7 +106,7 @@ def load(run: Finished, device: Any) -> tuple[Any, Any, "Hardware"]:
     from tl_run.config import options
     from tl_run.hardware import prepare
 
-    model, tokenizer = tl_run.load_model(run.path / "model")
+    model, tokenizer = tl_run.load_model(run.model)
     run.kind.restore(model.config)
     alone = {"processes": 1, "nodes": 1, "endpoint": None, "shard": False, "elastic": False}
     wanted = options.Hardware("predict", device, precision="fp32", compile=False, threads="auto", **alone)

@@ -37,10 +37,16 @@ def essence(config: dict[str, Any]) -> dict[str, Any]:
         drop = NOT_PART.get(key, set())
         if drop is None or (key == "augment" and value["name"] in ("none", "images")):
             continue  # what images says, task.flip and task.crop say too; and before there could be none either
-        kept[key] = {k: v for k, v in value.items() if k not in drop} if isinstance(value, dict) else value
+        kept[key] = _without(value, drop) if isinstance(value, dict) else value
+    if "tasks" in kept.get("task", {}):  # each is left what a single one is
+        kept["task"]["tasks"] = {name: _without(own, NOT_PART["task"]) for name, own in kept["task"]["tasks"].items()}
     if "hardware" in kept:
         kept["hardware"] |= _processes(config["hardware"])
     return kept
+
+
+def _without(options: dict[str, Any], drop: set[str] | None) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key not in (drop or ())}
 
 
 def _processes(hardware: dict[str, Any]) -> dict[str, Any]:
@@ -69,6 +75,15 @@ def of_tables(tables: dict[str, Table]) -> dict[str, str]:
 def of_words(words: Mapping[str, Sequence[str]]) -> str:
     """A checksum of lists of words by their names, whatever file they came from."""
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+
+
+def together(tasks: dict[str, dict[str, str]]) -> dict[str, str]:
+    """A checksum of each split from those of several tasks."""
+    splits = dict.fromkeys(split for own in tasks.values() for split in own)
+    return {
+        split: hashlib.sha256(json.dumps([[name, own.get(split)] for name, own in tasks.items()]).encode()).hexdigest()
+        for split in splits
+    }
 
 
 def of_model(folder: Path) -> dict[str, str]:

@@ -39,6 +39,7 @@ def describe(built: Built, state: State, split: str, final: Evaluation, audit: d
         "validation": state.best_scores,
         "test": final.scores if split == "test" else None,
         "tables": {"split": split, **final.tables},
+        **({"tasks": _tasks(job.task, state.best_scores, final, split)} if _kinds(job) else {}),
         "best_step": state.best_step,
         "steps": state.step,
         "examples": state.examples,
@@ -55,22 +56,61 @@ def describe(built: Built, state: State, split: str, final: Evaluation, audit: d
 
 
 def write(built: Built, folder: Path, split: str, final: Evaluation, result: dict[str, Any]) -> None:
-    """Predictions of the final split, in its order, and the model folder; an adapter alone, then merged in place."""
-    job, model, adapted = built.job, built.model, built.adapted
-    lines = [json.dumps(row, ensure_ascii=False) for row in _rows(built, split, final)]
-    durable.write_file(folder / f"predictions-{split}.jsonl", ("\n".join(lines) + "\n").encode())
+    """Predictions of the final split, in its order, and the model folder; an adapter alone, then merged in place.
+
+    Of several tasks each has its own predictions, and its own model in a folder below.
+    """
+    job, model, adapted, kinds = built.job, built.model, built.adapted, _kinds(built.job)
+    _predictions(built, folder, split, final)
     if adapted:
-        if job.options.model.pretrained:  # random weights lie in no folder that the adapter could be put on again
+        if (
+            job.options.model.pretrained and not kinds
+        ):  # random weights lie in no folder that the adapter could be put on again
             commit = job.commits.get("model")
             base = (commit and job.options.model.path) or str(job.model_folder.absolute())
             durable.write_folder(folder / "adapter", adapted.files(model, base, commit), {"identity": job.identity})
         adapted.merge(model)
-    model.config.update(job.task.head())  # with what validation has settled
     with durable.scratch(folder) as scratch:
-        saved.save(scratch, model, built.found.tokenizer, card(job, result))
+        for name in kinds:
+            alone = job.alone(name)
+            told = result | result["tasks"][name] | {"metric": {"name": f"the mean over {job.options.task.name}"}}
+            _model(scratch / name, alone, model.heads[name], built.found.tokenizer, told)
+        if not kinds:
+            _model(scratch, job, model, built.found.tokenizer, result)
         paths = (path for path in sorted(scratch.rglob("*")) if path.is_file())
         files = {path.relative_to(scratch).as_posix(): _moved(path) for path in paths}
         durable.write_folder(folder / "model", files, {"identity": job.identity})
+
+
+def _model(folder: Path, job: Any, model: Any, tokenizer: Any, result: dict[str, Any]) -> None:
+    model.config.update(job.task.head())  # with what validation has settled
+    saved.save(folder, model, tokenizer, card(job, result))
+
+
+def _kinds(job: Any) -> dict[str, Any]:
+    """The kinds of several tasks by their names; none of one task."""
+    return getattr(job.task, "kinds", {})
+
+
+def _tasks(task: Any, best: dict[str, float], final: Evaluation, split: str) -> dict[str, Any]:
+    """What of the scores is of each task."""
+    return {
+        name: {
+            "metric": kind.metric,
+            "validation": task.own_scores(best, name),
+            "test": task.own_scores(final.scores, name) if split == "test" else None,
+        }
+        for name, kind in task.kinds.items()
+    }
+
+
+def _predictions(built: Built, folder: Path, split: str, final: Evaluation) -> None:
+    lines: dict[str, list[str]] = {}
+    for example, row in zip(getattr(built.job.splits, split), _rows(built, split, final), strict=True):
+        task = f"-{example.task}" if _kinds(built.job) else ""
+        lines.setdefault(task, []).append(json.dumps(row, ensure_ascii=False))
+    for task, own in lines.items():
+        durable.write_file(folder / f"predictions-{split}{task}.jsonl", ("\n".join(own) + "\n").encode())
 
 
 def _rows(built: Built, split: str, final: Evaluation) -> list[dict[str, Any]]:

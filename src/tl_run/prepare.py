@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tl_run import chain, embedded, hub, identity, task
-from tl_run.config import check
-from tl_run.config.options import BackTranslation, ImageText, Run, Scratch, TransE
+from tl_run.config import check, several
+from tl_run.config.options import AnyTask, BackTranslation, ImageText, Run, Scratch, Several, TransE
 from tl_run.data import doubts, sources, splits, synonyms
 from tl_run.data.table import Table
 from tl_run.errors import BadOption
@@ -17,6 +17,7 @@ from tl_run.model import folder as model_folder_of
 from tl_run.model.scratch import folder as scratch
 from tl_run.model.scratch import graph
 from tl_run.task.kind import Kind
+from tl_run.task.several import Several as SeveralKinds
 
 GROUPS = ("task", "model", "transfer", "augment")
 PATHS = {"train", "validation", "test", "dataset", "path", "vision", "from_run", "teacher", "synonyms", "there", "back"}
@@ -49,44 +50,33 @@ class Job:
     chain: list[dict[str, Any]]
     """The runs that it starts from, the first one first: what `chain.link` says of each."""
 
+    def alone(self, name: str) -> "Job":
+        """Of a job of several tasks what belongs to one."""
+        kind = self.task.kinds[name]
+        commits = self.commits | {"dataset": self.commits.get(f"dataset/{name}")}
+        return replace(self, options=replace(self.options, task=kind.options), task=kind, commits=commits)
+
 
 def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     """Everything that can fail without torch: options, hub and folders, files and their content."""
     started = time.time()
+    several.refuse_typed(config, overrides)
     config, links = chain.followed(config, overrides)
     options = check.check(config)
     kind = task.load(options.task)
-    if isinstance(options.model, Scratch) and kind.auto_class not in options.model.auto_classes:
+    if isinstance(options.model, Scratch) and not kind.auto_classes <= {*options.model.auto_classes}:
         what = f"model={options.model.name} has no head for task={options.task.name}"
         raise BadOption(f"{what}: type model=tiny, or another that is pretrained")
-    model_folder, dataset_folder, vision_folder, translators, commits = find(options, kind)
+    model_folder, datasets, vision_folder, translators, commits = find(options, kind)
     known = synonyms.read(embedded.locate(typed)) if (typed := getattr(options.augment, "synonyms", None)) else {}
-    tables = sources.read(options.task, dataset_folder, kind.open)
-    examples = kind.read(tables)
-    new, notes = _domain(options, kind)
-    made = splits.make(
-        examples,
-        kind.stratum,
-        kind.group,
-        share=options.task.validation_share,
-        split_seed=options.task.split_seed,
-        shots=getattr(options.task, "shots", None),
-        limit=options.task.limit,
-        seed=options.seed,
-    )
-    kind.doubts += doubts.of(kind, tables, made)
+    made, data = _read_all(options, kind, datasets)
     if isinstance(options.model, Scratch):
         assert kind.row_length is not None  # there is no head for pictures
-        model_folder = scratch.made(options.model, kind.corpus(made.train), kind.row_length, kind.auto_class)
+        model_folder = scratch.made(options.model, kind.corpus(made.train), kind.row_length, max(kind.auto_classes))
     if isinstance(options.model, TransE):
         model_folder = graph.made(options.model, kind.entities, kind.relations, model_folder)
     assert model_folder is not None
-    if new:
-        made = replace(made, domain=kind.read_unlabelled(new))
-        tables["domain"], examples["domain"] = new, made.domain
-    made = replace(made, notes=[*made.notes, *notes])
-    contents = {split: kind.content(rows, examples[split]) for split, rows in tables.items()}
-    data, weights = identity.of_tables(contents), identity.of_model(model_folder)
+    weights = identity.of_model(model_folder)
     if known:
         data["synonyms"] = identity.of_words(known)
     teacher = _teacher(options, kind.labels)
@@ -114,14 +104,49 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     )
 
 
-def _domain(options: Run, kind: Kind) -> tuple[Table | None, list[str]]:
+def _read_all(options: Run, kind: Kind, datasets: dict[str, Path | None]) -> tuple[splits.Splits, dict[str, str]]:
+    """The examples of the run, and a checksum of each split; of several tasks all of them together."""
+    if not isinstance(kind, SeveralKinds):
+        return _read(kind, datasets["dataset"], options)
+    made, sums = {}, {}
+    for name, own in kind.kinds.items():
+        with several.told(name):
+            made[name], sums[name] = _read(own, datasets[f"dataset/{name}"], options)
+    return kind.joined(made), identity.together(sums)
+
+
+def _read(kind: Kind, dataset_folder: Path | None, options: Run) -> tuple[splits.Splits, dict[str, str]]:
+    """The examples of a task, and a checksum of each split."""
+    task = kind.options
+    tables = sources.read(task, dataset_folder, kind.open)
+    examples = kind.read(tables)
+    new, notes = _domain(kind, options.transfer)
+    made = splits.make(
+        examples,
+        kind.stratum,
+        kind.group,
+        share=task.validation_share,
+        split_seed=task.split_seed,
+        shots=getattr(task, "shots", None),
+        limit=task.limit,
+        seed=options.seed,
+    )
+    kind.doubts += doubts.of(kind, tables, made)
+    if new:
+        tables["domain"], examples["domain"] = new, kind.read_unlabelled(new)
+        made = replace(made, domain=examples["domain"])
+    contents = {split: kind.content(rows, examples[split]) for split, rows in tables.items()}
+    return replace(made, notes=[*made.notes, *notes]), identity.of_tables(contents)
+
+
+def _domain(kind: Kind, transfer: Any) -> tuple[Table | None, list[str]]:
     """The unlabelled examples of another domain where the method learns from them; and what the plan shall say."""
-    domain, notes = options.task.domain, []
+    domain, notes = kind.options.domain, []
     if domain.test:
         notes.append("test: of the new domain (task.domain.test); validation is of the old one, and chooses the model")
-    if domain.train and not options.transfer.takes_domain:
-        notes.append(f"task.domain.train is not read by transfer={options.transfer.name}: the old domain alone")
-    used = domain.train and options.transfer.takes_domain
+    if domain.train and not transfer.takes_domain:
+        notes.append(f"task.domain.train is not read by transfer={transfer.name}: the old domain alone")
+    used = domain.train and transfer.takes_domain
     return (kind.open(embedded.locate(domain.train)) if used and domain.train else None), notes
 
 
@@ -171,9 +196,10 @@ def stored(config: dict[str, Any]) -> dict[str, Any]:
 
 def find(
     options: Run, kind: Kind
-) -> tuple[Path | None, Path | None, Path | None, dict[str, Path], dict[str, str | None]]:
-    """Folders of model, dataset, encoder of pictures and translators, and their commits on the hub; all that is missing
-    is named.
+) -> tuple[Path | None, dict[str, Path | None], Path | None, dict[str, Path], dict[str, str | None]]:
+    """Folders of model, datasets, encoder of pictures, translators, and their commits on the hub; all missing is named.
+
+    The dataset is called so; of several tasks there is one for each, `dataset/<task>`.
 
     A model that begins with nothing has no folder yet: one is made when its training texts, or names, are known.
     """
@@ -187,11 +213,24 @@ def find(
     if vision and not vision.startswith(embedded.PREFIX):
         files = ("config", *(["weights"] if model.pretrained else []), "image processor")
         wanted["vision"] = hub.Wanted("model", vision, "model.vision", "model=tiny", None, files)
-    if data.dataset:
-        names = tuple(name for name in (data.splits.train, data.splits.validation, data.splits.test) if name)
-        wanted["dataset"] = hub.Wanted(
-            "dataset", data.dataset, "task.dataset", "task=reviews", data.revision, subset=data.subset, splits=names
-        )
+    tasks, other = dict[str, tuple[AnyTask, str]](), "task=reviews"
+    if isinstance(data, Several):
+        other = "transfer.tasks='[tagging-demo,relation-demo]'"
+        tasks |= {f"dataset/{name}": (own, f"transfer.options.{name}") for name, own in data.tasks.items()}
+    else:
+        tasks["dataset"] = data, "task"
+    for key, (own, where) in tasks.items():
+        names = tuple(name for name in (own.splits.train, own.splits.validation, own.splits.test) if name)
+        if own.dataset:
+            wanted[key] = hub.Wanted(
+                "dataset",
+                own.dataset,
+                f"{where}.dataset",
+                other,
+                own.revision,
+                subset=own.subset,
+                splits=names,
+            )
     translators = {}
     if isinstance(options.augment, BackTranslation):
         translators = {"there": options.augment.there, "back": options.augment.back}
@@ -201,7 +240,7 @@ def find(
     found = dict(zip(wanted, hub.find(list(wanted.values())), strict=True))
     return (
         found["model"].folder if "model" in found else _embedded_model(model, kind),
-        found["dataset"].folder if "dataset" in found else None,
+        {key: found[key].folder if key in found else None for key in tasks},
         found["vision"].folder if "vision" in found else embedded.locate(vision) if vision else None,
         {name: found[name].folder if name in found else embedded.locate(path) for name, path in translators.items()},
         {kind: place.commit for kind, place in found.items()},

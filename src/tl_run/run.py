@@ -241,10 +241,8 @@ class Session:
         return self.built.method.evaluate(self.model, split, self._score_as_it_is)
 
     def _score_as_it_is(self, split: str) -> Evaluation:
-        return evaluate(
-            self.model,
-            self.job.task,
-            self.built.encoded[split],
+        score = partial(
+            evaluate,
             batch_size=self.options.training.eval_batch_size,
             pad=self.built.found.pad,
             hardware=self.built.hardware,
@@ -252,6 +250,7 @@ class Session:
             forward=self.built.reuse,
             group=self.group,
         )
+        return self.job.task.scored(self.model, self.built.encoded[split], score)
 
     def _enter(self, phase: freeze.Phase) -> None:
         """The store shall have what this phase reads: of the training examples those that it will see."""

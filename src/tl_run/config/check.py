@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tl_run.config import several
 from tl_run.config.check_augment import check_augment
 from tl_run.config.check_transfer import check_transfer
 from tl_run.config.options import (
@@ -26,6 +27,7 @@ from tl_run.config.options import (
     Run,
     SeparableCnn,
     Seq2Seq,
+    Several,
     Similarity,
     Task,
     TransE,
@@ -39,7 +41,8 @@ GROUPS = ("task", "model", "freeze", "adapter", "transfer", "augment", "optimize
 
 
 def register_resolvers() -> None:
-    """`${times:a,b}` is the product of its arguments; `${given:a}` whether it is not null."""
+    """`${times:a,b}` is the product of its arguments; `${given:a}` whether it is not null; `${named:a,b}` the name of
+    one task, or of several."""
 
     def times(*factors: float) -> float:
         product = 1.0
@@ -49,12 +52,16 @@ def register_resolvers() -> None:
 
     OmegaConf.register_new_resolver("times", times, replace=True)
     OmegaConf.register_new_resolver("given", lambda value: value is not None, replace=True)
+    OmegaConf.register_new_resolver("named", several.named, replace=True)
 
 
 def resolve(config: DictConfig) -> dict[str, Any]:
-    """Plain data with interpolations resolved; what is required and missing stays `???`."""
+    """Plain data with interpolations resolved; what is required and missing stays `???`.
+
+    Where several tasks are named, their options are composed now.
+    """
     try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+        plain = OmegaConf.to_container(several.composed(config), resolve=True, throw_on_missing=False)
     except OmegaConfBaseException as problem:
         raise BadOption(f"{getattr(problem, 'full_key', '') or 'config'}: {str(problem).splitlines()[0]}") from problem
     assert isinstance(plain, dict)
@@ -63,8 +70,15 @@ def resolve(config: DictConfig) -> dict[str, Any]:
 
 def check(config: dict[str, Any]) -> Run:
     """Raises: BadOption with up to three problems, each naming its option and what to type."""
+    for name, own in config["task"].get("tasks", {}).items():  # each is sound as a run of its own
+        with several.told(name):
+            check(config | {"task": own, "transfer": {"name": "finetune"}})
     run: Run = build(Run, config)
     task = run.task
+    if isinstance(task, Several):
+        check_transfer(run)
+        check_augment(run)
+        return run
     if task.dataset and (task.train or task.validation or task.test):
         raise BadOption("task.dataset and task.train/validation/test exclude each other: type one of the two")
     if not task.dataset and not task.train:

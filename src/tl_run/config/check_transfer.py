@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 
+from tl_run.config.names import did_you_mean
 from tl_run.config.options import (
     SOLVED,
     Adaptation,
@@ -15,11 +16,13 @@ from tl_run.config.options import (
     InstanceWeighting,
     L2sp,
     Mixout,
+    Multitask,
     Rdrop,
     Regression,
     Relation,
     Run,
     SelfTraining,
+    Several,
     Taught,
 )
 from tl_run.errors import BadOption
@@ -63,6 +66,8 @@ def check_transfer(run: Run) -> None:
     if isinstance(method, SelfTraining):
         _check_domain(run, transfer)
         _check_classes(run, transfer, "learns from labels that the model gives")
+    if isinstance(method, Multitask):
+        _check_multitask(run, method)
     if isinstance(method, Federated):
         _check_federated(run, method)
     if isinstance(method, L2sp | Mixout):
@@ -71,6 +76,39 @@ def check_transfer(run: Run) -> None:
         _check_classes(run, transfer, "makes two predictions for each example agree")
     if isinstance(method, Taught):
         _check_taught(run, method)
+
+
+SHARING = ("classification", "regression", "tagging", "relation", "srl", "qa")
+"""Kinds of task whose heads may stand side by side on one trunk."""
+
+
+def _check_multitask(run: Run, method: Multitask) -> None:
+    """Heads that stand on one trunk, scores with a mean, and weights of the tasks that there are."""
+    assert isinstance(run.task, Several)
+    for name, task in run.task.tasks.items():
+        if task.kind not in SHARING:
+            raise BadOption(
+                f"transfer.tasks: {name} (task.kind={task.kind}) has no head that could stand beside others on one "
+                f"encoder: it goes with {', '.join(SHARING)}"
+            )
+        if task.metric == "rmse":
+            raise BadOption(
+                f"transfer.options.{name}.metric=rmse: less is better, and the best model is chosen by the mean of all "
+                f"tasks' metrics: type transfer.options.{name}.metric=spearman"
+            )
+    if run.hardware.compile:
+        raise BadOption("transfer=multitask: of several heads none is the model: type hardware.compile=false")
+    if run.features.mode == "require":
+        raise BadOption("transfer=multitask: nothing is stored for several heads: type features.mode=auto")
+    known, weights = [*run.task.tasks], method.weights or {}
+    for name in weights:
+        if name not in known:
+            near = did_you_mean(name, known) or f" The tasks are {', '.join(known)}"
+            raise BadOption(f"transfer.weights.{name}: there is no such task.{near}")
+    if method.weighting == "uncertainty" and weights:
+        raise BadOption("transfer.weights does nothing with transfer.weighting=uncertainty: leave one of the two out")
+    if not any(weights.get(name, 1) for name in known):
+        raise BadOption("transfer.weights: all are 0, and nothing would learn: type transfer.weights=null")
 
 
 def _check_taught(run: Run, method: Taught) -> None:

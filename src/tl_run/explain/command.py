@@ -62,7 +62,7 @@ def explain(arguments: list[str]) -> None:
 
     choice = content.Choice(ids, options.examples or 8, options.order or "first", options.label, options.baseline)
     found = content.explain(run, options.file, examples, choice, options.device, options.batch_size)
-    path = options.output or options.run / "explain.html"
+    path = options.output or run.path / f"explain{'-' * bool(run.name)}{run.name}.html"
     durable.write_file(path, page.page(found).encode())
     _show(found, path)
 

@@ -18,7 +18,7 @@ def start(run: Finished) -> Any:
     Raises: Failure when its weights cannot be found any more, or are others now.
     """
     options, kind = run.options.model, run.kind
-    folder = run.path / "model"  # of random weights only the shape is needed, and the same seed draws the same
+    folder = run.model  # of random weights only the shape is needed, and the same seed draws the same
     if options.pretrained:
         if options.path.startswith(embedded.PREFIX):
             folder = embedded.locate(kind.tiny if options.path == Kind.tiny else options.path)

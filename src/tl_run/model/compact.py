@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tl_run.model.several import alone
+
 
 class Occurring(nn.Embedding):
     """Looks up ids of the whole vocabulary in a table of some of its rows; the last row is the witness of decay."""
@@ -51,11 +53,12 @@ def occurring(
     the optimizer's.
     """
     whole = _embedding(model)
-    names = [name for name, p in model.named_parameters(remove_duplicate=False) if whole and p is whole.weight]
-    if whole is None or names[0] not in learns:
+    if whole is None or not any(p is whole.weight and name in learns for name, p in model.named_parameters()):
         return None, []
-    if len(names) > 1:
-        return None, [f"the whole vocabulary is computed: its embeddings are {names[-1]} too"]
+    for own in alone(model):
+        names = [name for name, p in own.named_parameters(remove_duplicate=False) if p is whole.weight]
+        if len(names) > 1:
+            return None, [f"the whole vocabulary is computed: its embeddings are {names[-1]} too"]
     if options.name == "adam" and options.weight_decay:
         return None, ["the whole vocabulary is computed: in Adam weight decay moves every row in its own way"]
     found = np.unique(np.concatenate([*used, [pad]]))
@@ -67,14 +70,19 @@ def shrink(model: Any, ids: torch.Tensor | None) -> set[str]:
     if ids is None:
         return set()
     table = Occurring(model.base_model.get_input_embeddings(), ids)
-    model.base_model.set_input_embeddings(table)
+    _put_in(model, table)
     return {name for name, parameter in model.named_parameters() if parameter is table.weight}
 
 
 def expand(model: Any) -> None:
     """Give the model its whole vocabulary back."""
     if isinstance(embedding := _embedding(model), Occurring):
-        model.base_model.set_input_embeddings(embedding.expanded())
+        _put_in(model, embedding.expanded())
+
+
+def _put_in(model: Any, embedding: nn.Embedding) -> None:
+    for own in alone(model):
+        own.base_model.set_input_embeddings(embedding)
 
 
 def _embedding(model: Any) -> nn.Embedding | None:

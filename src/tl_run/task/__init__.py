@@ -16,6 +16,7 @@ KINDS = {
     "similarity": "tl_run.task.similarity:Similarity",
     "relation": "tl_run.task.relation:Relation",
     "triples": "tl_run.task.triples:Triples",
+    "several": "tl_run.task.several:Several",
 }
 
 

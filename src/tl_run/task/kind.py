@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,8 @@ from tl_run.errors import BadInput
 
 if TYPE_CHECKING:
     import torch
+
+    from tl_run.evaluation import Evaluation
 
 
 WRITTEN_LIST = re.compile(r"\s*\[\s*(['\"]).*\1\s*,?\s*\]\s*$", re.DOTALL)
@@ -70,6 +72,11 @@ class Kind:
     def of(cls, options: Any) -> Kind:
         """The kind for its options: where they tell two kinds apart, one of them."""
         return cls(options)
+
+    @property
+    def auto_classes(self) -> set[str]:
+        """transformers' Auto classes of all heads."""
+        return {self.auto_class}
 
     @property
     def higher_is_better(self) -> bool:
@@ -202,6 +209,10 @@ class Kind:
         return predictions
 
     # -- scores
+
+    def scored(self, model: Any, encoded: Encoded, score: Callable[[Any, Kind, Encoded], Evaluation]) -> Evaluation:
+        """The scores of a split, as `score` finds them for a model, a kind and its rows."""
+        return score(model, self, encoded)
 
     def metrics(self, predictions: Sequence[Any], encoded: Encoded) -> dict[str, float]:
         """Scores over the examples of a split."""

@@ -18,6 +18,7 @@ METHODS = {
     "self_training": "tl_run.transfer.self_training:SelfTraining",
     "fedavg": "tl_run.transfer.fedavg:FedAvg",
     "fedprox": "tl_run.transfer.fedavg:FedProx",
+    "multitask": "tl_run.transfer.multitask:Multitask",
     "mmd": "tl_run.transfer.mmd:Mmd",
     "coral": "tl_run.transfer.coral:Coral",
     "dann": "tl_run.transfer.dann:Dann",

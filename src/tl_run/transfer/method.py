@@ -73,7 +73,7 @@ class Method:
 
     def terms(
         self, model: nn.Module, batches: Batches, step: int, progress: float
-    ) -> dict[str, tuple[float, torch.Tensor]]:
+    ) -> Mapping[str, tuple[float | torch.Tensor, torch.Tensor]]:
         """For each term its factor at this step and progress (0 to 1) and its sum over the items of `batches`.
 
         A micro-batch need not have examples of every stream, and gives the terms of those that it has.

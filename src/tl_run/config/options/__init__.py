@@ -50,6 +50,7 @@ from tl_run.config.options.task import LanguageModel as LanguageModel
 from tl_run.config.options.task import QuestionAnswering as QuestionAnswering
 from tl_run.config.options.task import Regression as Regression
 from tl_run.config.options.task import Relation as Relation
+from tl_run.config.options.task import Several as Several
 from tl_run.config.options.task import Similarity as Similarity
 from tl_run.config.options.task import SplitNames as SplitNames
 from tl_run.config.options.task import Srl as Srl
@@ -71,6 +72,7 @@ from tl_run.config.options.transfer import InstanceWeighting as InstanceWeightin
 from tl_run.config.options.transfer import L2sp as L2sp
 from tl_run.config.options.transfer import Mixout as Mixout
 from tl_run.config.options.transfer import Mmd as Mmd
+from tl_run.config.options.transfer import Multitask as Multitask
 from tl_run.config.options.transfer import Rdrop as Rdrop
 from tl_run.config.options.transfer import SelfTraining as SelfTraining
 from tl_run.config.options.transfer import Taught as Taught

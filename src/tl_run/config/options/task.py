@@ -406,7 +406,7 @@ class Triples(AnyTask):
     those that other triples of train, validation or test make right too."""
 
 
-Task = (
+Single = (
     Classification
     | Generation
     | Images
@@ -420,3 +420,27 @@ Task = (
     | Tagging
     | Triples
 )
+
+
+@dataclass(frozen=True)
+class Several:
+    """Several tasks that one model learns (transfer=multitask); nobody types it."""
+
+    own_heads, own_pooling, divisible = False, False, True
+    dataset, limit, shots, domain = None, None, None, Domain(None, None)
+
+    name: str
+    """The names of all, joined."""
+    kind: Literal["several"]
+    epochs: Count
+    """The most that any of them has."""
+    tasks: dict[str, Single]
+    """Each as it would be alone."""
+
+    @property
+    def max_length(self) -> int:
+        """Tokens of the longest text that any of them keeps."""
+        return max(task.max_length or 0 for task in self.tasks.values())
+
+
+Task = Single | Several

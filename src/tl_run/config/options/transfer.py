@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from tl_run.config.options.ranges import Count, NotNegative, Positive, Share
+from tl_run.config.options.ranges import Count, NotNegative, Positive, Share, Whole
 from tl_run.config.schema import Range
 
 
@@ -238,6 +238,30 @@ class FrozenFeatures(Method):
         return self.align != "none"
 
 
+@dataclass(frozen=True)
+class Multitask(Method):
+    """Several tasks at once: one trunk for all of them, a head for each."""
+
+    name: Literal["multitask"]
+    tasks: list[str]
+    """Choices of the group task, or a map from names to choices; each learns as it would alone."""
+    options: dict[str, str] | None
+    """Options of each task by its name, in place of those of its YAML: transfer.options.ner.limit=1000."""
+    sampling: Literal["proportional", "equal", "temperature", "annealed"]
+    """What part of a step's examples is of a task with n of them: n, 1, n^(1/temperature), or n^a, where a goes from 1
+    to 0.2 over the epochs (arXiv:1902.02671)."""
+    temperature: Annotated[float, Range(at_least=1)]
+    """Of sampling=temperature: 1 is proportional, and the larger it is, the more equal are the parts."""
+    epochs: Whole
+    """Of sampling=annealed: over so many epochs; as many as there are, unless given."""
+    weighting: Literal["fixed", "uncertainty"]
+    """What a task's loss L counts: its weight, or exp(-s) L + s / 2 with an s that learns (arXiv:1705.07115)."""
+    weights: dict[str, NotNegative] | None
+    """Of weighting=fixed: by a task's name; a task that is not named counts 1."""
+    speed: Positive
+    """Of weighting=uncertainty: s is so many times its parameter, and so moves faster than other weights."""
+
+
 Transfer = (
     FineTune
     | L2sp
@@ -254,4 +278,5 @@ Transfer = (
     | FedAvg
     | FedProx
     | FrozenFeatures
+    | Multitask
 )
