@@ -286,6 +286,7 @@ class Session:
             frozen=audit.digest(self.frozen),
             metrics_bytes=self.log.sync() if self.log else 0,
             keep=self.options.training.keep_checkpoints,
+            seen=lambda: self.built.method.ids(self.state.step - 1),
         )
         self._saved = (self.state.step, self.state.evaluated)
 
