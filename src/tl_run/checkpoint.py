@@ -40,7 +40,7 @@ def save(
 
     Holds of the weights only what may have moved, and `frozen`, the hash of the rest; the optimizer's moments by
     parameter name, the best weights so far, the counters, and how long metrics.jsonl was.
-    Raises: NonFinite, and writes nothing, when a weight is no number any more; `seen` are the examples of the last step.
+    Raises: NonFinite, and writes nothing, when a weight is not finite any more; `seen` are the last step's examples.
     """
     weights = {name: whole(tensor).detach().cpu().contiguous() for name, tensor in moves(model, ever).items()}
     if bad := [name for name in sorted(ever) if not weights[name].isfinite().all()]:
