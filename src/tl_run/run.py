@@ -1,5 +1,6 @@
 """The story of a run. Read this first: build, plan, train with checkpoints, choose, test, audit, save."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -154,8 +155,9 @@ class Session:
         finally:
             self.terminal.stop()
             if self.board:
-                self.board.ended(success, at=time.time())
-                self.board.close()
+                with contextlib.nullcontext() if success else contextlib.suppress(OSError):  # it hides no other failure
+                    self.board.ended(success, at=time.time())
+                    self.board.close()
 
     def finish(self) -> dict[str, Any]:
         """Score the test split with the chosen model, audit, and write all but result.json, which is returned."""
