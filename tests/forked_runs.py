@@ -4,6 +4,7 @@ It reads one line of JSON with chains of commands, runs two chains at a time, an
 The processes that die are real ones; only the import is shared.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -108,8 +109,9 @@ def _fork(work) -> int:
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # where the disk is full for us too
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
 
 

@@ -137,7 +137,7 @@ def main() -> None:
             refused(place, name, "ENOSPC", number // len(NAMES), tally)
         for error in ("EROFS", "EACCES", "EDQUOT", "EIO"):
             refused(place, NAMES[0], error, number // 10, tally)
-        for limit in (2_000, 10_000, 30_000, 50_000, 60_000):
+        for limit in (15_000, 20_000, 25_000, 40_000, 60_000):
             limited(place, NAMES[0], limit, tally)
         if os.geteuid():
             print("not root: no small disks, no read-only folders")
