@@ -185,6 +185,13 @@ def test_another_runs_checkpoint_is_not_taken(arguments: list[str], tmp_path: Pa
     assert f"{path}: belongs to another run" in warning
 
 
+def test_one_that_lacks_tensors_is_not_taken(arguments: list[str], tmp_path: Path) -> None:
+    path = save(run_to(assemble(*arguments, "freeze=trunk"), 2), tmp_path / "checkpoints")
+    state, _, [warning] = restore(assemble(*arguments), tmp_path / "checkpoints")
+    assert state.step == 0
+    assert f"{path}: its tensors are not those of this model" in warning
+
+
 def test_other_frozen_weights_are_noticed(arguments: list[str], tmp_path: Path) -> None:
     """The frozen ones are not in the checkpoint: should another version load or draw them differently, it says so."""
     path = save(run_to(assemble(*arguments), 2), tmp_path / "checkpoints")
