@@ -62,7 +62,7 @@ FAULTS = {
     "the loss sum is not stored": Fault(
         "checkpoint.py",
         'if name != "best_weights"}',
-        'if "best" not in name and "loss" not in name}',
+        'if name not in ("best_weights", "loss_sum", "loss_steps")}',
         "test_checkpoint.py",
     ),
     "the checksum is not checked": Fault("manifest.py", "if not same:", "if same is None:", "test_manifest.py"),
@@ -81,7 +81,7 @@ FAULTS = {
     "the lock is not taken": Fault(
         "lock.py",
         "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)",
-        "fcntl.fcntl(descriptor, 1)",
+        "os.fstat(descriptor)",
         "test_lock.py",
     ),
     "a frozen layer in train mode": Fault(

@@ -85,7 +85,7 @@ def test_what_a_power_cut_may_leave(tmp_path: Path, scripts: None) -> None:
         assert state["old"] in (b"old", b"new")
         assert "new" not in state or state["old"] == b"old"
         assert state.get("log", b"") in {b"abcd"[:n] + tail for n in range(5) for tail in (b"", bytes(4 - n))}
-        seen |= {(name, content) for name, content in state.items()}
+        seen |= set(state.items())
     assert {("old", b"old"), ("old", b"new"), ("log", b""), ("log", b"abcd"), ("log", bytes(4))} <= seen
     descriptor = os.open(root, os.O_RDONLY)
     disk.synced(descriptor)
