@@ -4,6 +4,8 @@ It reads one line of JSON with chains of commands, runs two chains at a time, an
 The processes that die are real ones; only the import is shared.
 """
 
+import contextlib
+import importlib
 import json
 import os
 import signal
@@ -13,6 +15,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 DIED = 9
 
@@ -29,6 +32,10 @@ class Command:
     """What happens then: these signals, one after the other; without any, sudden death."""
     cache: bool = False
     """Whether operations in the cache count too: what is kept there is of no one run."""
+    meddle: str = ""
+    """A function, `module:name`, that is called with `given` before the command. What it returns, unless that is None,
+    is called before each operation with its number, its kind and its path."""
+    given: dict[str, Any] = field(default_factory=dict)
 
 
 class Forks:
@@ -67,11 +74,15 @@ def _child(command: Command) -> int:
     from tl_run import cli, disk
 
     done: list[str] = []
+    module, _, name = command.meddle.partition(":")
+    meddle = getattr(importlib.import_module(module), name)(**command.given) if name else None
 
     def hook(operation: str, path: Path) -> None:
         if not command.cache and (path.is_relative_to("cache") or path.is_relative_to(f"{command.folder}/cache")):
             return
         done.append(f"{operation} {path}")
+        if meddle:
+            meddle(len(done), operation, path)
         if len(done) == command.at:
             print(f"-- at {operation} {path}", flush=True)
             if not command.signals:
@@ -98,8 +109,9 @@ def _fork(work) -> int:
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # where the disk is full for us too
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
 
 

@@ -30,6 +30,7 @@ def save(parts: Parts, folder: Path, keep: int = 2, identity: str = "mine", froz
         frozen=frozen,
         metrics_bytes=123,
         keep=keep,
+        seen=lambda: parts.method.ids(parts.state.step - 1),
     )
 
 
@@ -182,6 +183,13 @@ def test_another_runs_checkpoint_is_not_taken(arguments: list[str], tmp_path: Pa
     state, _, [warning] = restore(assemble(*arguments), tmp_path / "checkpoints")
     assert state.step == 0
     assert f"{path}: belongs to another run" in warning
+
+
+def test_one_that_lacks_tensors_is_not_taken(arguments: list[str], tmp_path: Path) -> None:
+    path = save(run_to(assemble(*arguments, "freeze=trunk"), 2), tmp_path / "checkpoints")
+    state, _, [warning] = restore(assemble(*arguments), tmp_path / "checkpoints")
+    assert state.step == 0
+    assert f"{path}: its tensors are not those of this model" in warning
 
 
 def test_other_frozen_weights_are_noticed(arguments: list[str], tmp_path: Path) -> None:

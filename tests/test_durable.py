@@ -16,7 +16,18 @@ from safetensors.numpy import save_file
 import durable_scenarios
 from durable_scenarios import SCENARIOS, half_by_half, state, write_step
 from tl_run import disk
-from tl_run.durable import HOST, append_line, claim, clean, make_folder, sync, truncate, write_file, write_folder
+from tl_run.durable import (
+    HOST,
+    append_line,
+    claim,
+    clean,
+    make_folder,
+    settle,
+    sync,
+    truncate,
+    write_file,
+    write_folder,
+)
 from tl_run.errors import BadCheckpoint, MachineFault
 from tl_run.manifest import read_folder
 
@@ -296,6 +307,15 @@ def test_new_folders_outlive_a_power_cut(tmp_path, operations):
     make_folder(tmp_path / "a" / "b")
     make_folder(tmp_path / "a" / "b")
     assert operations == [("create", "a"), ("fsync_dir", tmp_path.name), ("create", "b"), ("fsync_dir", "a")]
+
+
+def test_folders_that_others_made_outlive_a_power_cut(tmp_path, operations):
+    (tmp_path / "outputs" / "12-00-00").mkdir(parents=True)
+    settle(Path("outputs/12-00-00"))  # where we work, folders are as they were
+    assert operations == [("fsync_dir", "outputs"), ("fsync_dir", tmp_path.name)]
+    operations.clear()
+    settle(tmp_path.parent)
+    assert operations[-1] == ("fsync_dir", "")
 
 
 def test_log_is_cut_back_to_what_a_checkpoint_knew(tmp_path, operations):

@@ -8,15 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from conftest import bert_folder
 from finished_objects import toy
 from forked_runs import DIED, Command, Forks
-
-CLOCK = {"time", "seconds", "examples_per_second", "peak_memory_mb", "stored_mb"}  # and what was stored before
+from left_behind import count_lines, folder, left_behind, nth_record, said, spread, undisturbed
 
 VARIANTS = {
     "plain": ["training.checkpoint_every=2"],
@@ -90,65 +88,6 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[st
         return [*(each for each in common if each.split("=")[0] not in names), *more]
 
     return arguments
-
-
-def folder(parent: Path, name: object) -> str:
-    path = parent / str(name)
-    path.mkdir(parents=True)
-    return str(path)
-
-
-def without_clock(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: without_clock(inner) for key, inner in value.items() if key not in CLOCK}
-    return value
-
-
-def left_behind(run: Path) -> dict[str, Any]:
-    """All that a run has left, without what the clock decides; its event file only by number."""
-    found: dict[str, Any] = {}
-    for path in sorted(run.rglob("*")):
-        name = str(path.relative_to(run))
-        if path.is_dir() or name.startswith("checkpoints/"):
-            continue  # a checkpoint holds seconds, so its manifest differs
-        if name == "metrics.jsonl":
-            found[name] = [without_clock(json.loads(line)) for line in path.read_text().splitlines()]
-        elif name == "result.json":
-            found[name] = without_clock(json.loads(path.read_text()))
-        elif name.startswith("events.out"):
-            found["events"] = found.get("events", 0) + 1
-        else:
-            found[name] = path.read_bytes()
-    newest = max(run.glob("checkpoints/step-*"))  # a signal leaves one more
-    found["newest"] = {path.name: path.read_bytes() for path in sorted(newest.glob("*.safetensors"))}
-    counters = json.loads((newest / "state.json").read_text())
-    found["counters"] = {key: value for key, value in counters.items() if "seconds" not in key}
-    return found
-
-
-def undisturbed(forks: Forks, parent: Path, arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """What the run leaves, and its durable operations."""
-    place = folder(parent, "undisturbed")
-    assert forks.run([[Command(place, arguments)]]) == [[0]], Path(place, "output").read_text()
-    return left_behind(Path(place, "run")), Path(place, "operations").read_text().splitlines()
-
-
-def spread(total: int, count: int) -> list[int]:
-    """`count` of the operations 1 to `total`, evenly, with the first and the last."""
-    return sorted({1 + round(i * (total - 1) / (count - 1)) for i in range(count)})
-
-
-def nth_record(operations: list[str], number: int) -> int:
-    """Which operation writes that line of metrics.jsonl."""
-    return [n for n, words in enumerate(operations, 1) if words == "write run/metrics.jsonl"][number - 1]
-
-
-def count_lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def said(place: Path) -> str:
-    return (place / "output").read_text()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

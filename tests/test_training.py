@@ -1,6 +1,7 @@
 """The loop: any cut gives the same gradient, any precision learns, and what goes wrong is said at its step."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -321,6 +322,16 @@ def test_weights_that_explode_in_the_last_step_are_no_result(
     assert tl_run(*command) == 4
     assert "not a finite number" in capsys.readouterr().err
     assert not Path("run/result.json").exists()
+
+
+def test_weights_that_are_no_numbers_are_no_checkpoint(
+    tl_run: Callable[..., int], learnable: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*learnable, "optimizer.lr=1e39", "optimizer.warmup=0", "training.checkpoint_every=1"]
+    assert tl_run(*command, "hydra.run.dir=run") == 4
+    ids = ", ".join(assemble(*command).method.ids(0))
+    assert re.search(rf"error: \S+ is not finite after step 1 \(examples {ids}\)", capsys.readouterr().err)
+    assert not [*Path("run").glob("checkpoints/*")]
 
 
 class SmallMemory:

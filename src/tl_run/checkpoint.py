@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tl_run import durable, manifest
-from tl_run.errors import BadCheckpoint
+from tl_run.errors import BadCheckpoint, NonFinite
 from tl_run.freeze import moves
 from tl_run.fsdp import like, whole
 from tl_run.training import State
@@ -32,6 +32,7 @@ def save(
     frozen: str,
     metrics_bytes: int,
     keep: int,
+    seen: Callable[[], Sequence[str]],
 ) -> Path | None:
     """Write `folder/step-N`, then let go of all but the `keep` newest.
 
@@ -39,8 +40,11 @@ def save(
 
     Holds of the weights only what may have moved, and `frozen`, the hash of the rest; the optimizer's moments by
     parameter name, the best weights so far, the counters, and how long metrics.jsonl was.
+    Raises: NonFinite, and writes nothing, when a weight is not finite any more; `seen` are the last step's examples.
     """
     weights = {name: whole(tensor).detach().cpu().contiguous() for name, tensor in moves(model, ever).items()}
+    if bad := [name for name in sorted(ever) if not weights[name].isfinite().all()]:
+        raise NonFinite.at(f"{bad[0]} is not finite after step {state.step}", seen())
     moments = _moments(model, optimizer)
     if folder is None:
         return None

@@ -112,6 +112,15 @@ def make_folder(folder: Path) -> None:
             _make(folder)
 
 
+def settle(folder: Path) -> None:
+    """A folder that others made (Hydra makes that of a run), and those above it, outlive a power cut too."""
+    for inner in (folder.absolute(), *folder.absolute().parents):
+        if inner == Path.cwd():
+            return
+        with suppress(OSError):  # those above may be of others, who let us in but not look
+            disk.sync_folder(inner.parent)
+
+
 def claim(folder: Path) -> Path:
     """Makes a folder of our own: `folder`, or else the first of folder-2, folder-3, ... that nobody has."""
     make_folder(folder.parent)

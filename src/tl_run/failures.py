@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from tl_run import errors
+from tl_run import disk, errors
 from tl_run.config import messages
 from tl_run.folder import LOG
 from tl_run.secrets import mask, scrub
@@ -46,6 +46,8 @@ def in_words(problem: Exception) -> tuple[int, str]:
         return problem.code, str(problem)
     if words := messages.explain(problem):
         return errors.BAD_INPUT, words
+    if isinstance(problem, OSError) and (fault := _of_the_disk(problem)):
+        return fault.code, str(fault)
     if isinstance(problem, MemoryError) or any(words in str(problem) for words in NO_MEMORY):
         return errors.MACHINE, (
             f"memory has run out ({str(problem).partition(chr(10))[0] or 'MemoryError'})\n"
@@ -53,6 +55,17 @@ def in_words(problem: Exception) -> tuple[int, str]:
         )
     words = f"a fault of tl-run itself: {type(problem).__name__}: {problem}\n  traceback: {_log(problem)}"
     return errors.OUR_FAULT, words
+
+
+def _of_the_disk(problem: OSError) -> errors.MachineFault | None:
+    """A disk that is full or refuses, met by what does not write through `durable`: TensorBoard, or a library."""
+    try:
+        with disk.faults("write", Path(problem.filename or getattr(problem, "run_folder", Path.cwd()))):
+            raise problem
+    except errors.MachineFault as fault:
+        return fault
+    except OSError:
+        return None
 
 
 def say(kind: str, words: str) -> None:

@@ -44,6 +44,7 @@ def enter(path: Path, *, fresh: bool, config: dict[str, Any], identity: str) -> 
     if not fresh:
         durable.make_folder(path)
     with Lock(mine):
+        durable.settle(mine)
         durable.clean(mine, locked=True)
         durable.clean(mine / "checkpoints", locked=True)
         try:

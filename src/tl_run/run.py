@@ -1,5 +1,6 @@
 """The story of a run. Read this first: build, plan, train with checkpoints, choose, test, audit, save."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -157,8 +158,9 @@ class Session:
         finally:
             self.terminal.stop()
             if self.board:
-                self.board.ended(success, at=time.time())
-                self.board.close()
+                with contextlib.nullcontext() if success else contextlib.suppress(OSError):  # it hides no other failure
+                    self.board.ended(success, at=time.time())
+                    self.board.close()
 
     def finish(self) -> dict[str, Any]:
         """Score the test split with the chosen model, audit, and write all but result.json, which is returned."""
@@ -288,6 +290,7 @@ class Session:
             frozen=audit.digest(self.frozen),
             metrics_bytes=self.log.sync() if self.log else 0,
             keep=self.options.training.keep_checkpoints,
+            seen=lambda: self.built.method.ids(self.state.step - 1),
         )
         self._saved = (self.state.step, self.state.evaluated)
 

@@ -1,5 +1,6 @@
 """Event files for TensorBoard: scalars, the config as text, pictures, and hyperparameters that unite over a sweep."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ class Board:
 
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
+        threading.excepthook = _in_another_thread
         self._writer = SummaryWriter(str(folder), flush_secs=5)
 
     def scalar(self, tag: str, value: float, step: int, at: float) -> None:
@@ -83,6 +85,12 @@ class Board:
 
     def _file(self) -> Any:
         return self._writer._get_file_writer()  # the one way to a Summary that SummaryWriter itself cannot express
+
+
+def _in_another_thread(problem: threading.ExceptHookArgs) -> None:
+    """The writer's thread dies of a full disk; whoever adds something next gets the error, and tells it."""
+    if not issubclass(problem.exc_type, OSError):
+        threading.__excepthook__(problem)
 
 
 def draw_confusion(counts: Sequence[Sequence[int]], labels: Sequence[str]) -> np.ndarray:

@@ -136,8 +136,7 @@ def train(
         if not math.isfinite(loss) or not (math.isfinite(norm) or _may_overflow(scaler)):
             optimizer.zero_grad(set_to_none=True)
             what = "loss" if not math.isfinite(loss) else "gradient"
-            ids = [method.data[name].ids[i] for name, indices in batches.items() for i in indices]
-            raise NonFinite.at(f"the {what} is not a finite number at step {state.step + 1}", ids)
+            raise NonFinite.at(f"the {what} is not a finite number at step {state.step + 1}", method.ids(state.step))
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad(set_to_none=True)

@@ -52,6 +52,10 @@ class Method:
         """The streams of a step; the first one counts epochs."""
         raise NotImplementedError
 
+    def ids(self, step: int) -> list[str]:
+        """The examples that a step sees."""
+        return [self.data[name].ids[i] for name, stream in self.streams().items() for i in stream.batch(step)]
+
     def prepare(self, model: nn.Module, step: int, progress: float) -> None:
         """Called before each step's gradient: what is computed anew from time to time, such as pseudo-labels."""
 
