@@ -75,8 +75,7 @@ def write(built: Built, folder: Path, split: str, final: Evaluation, result: dic
 def _rows(built: Built, split: str, final: Evaluation) -> list[dict[str, Any]]:
     """What was read, and what was found, for each example."""
     task, examples = built.job.task, getattr(built.job.splits, split)
-    pairs = zip(examples, final.predictions, strict=True)
-    return [task.inputs(example) | task.describe(example, prediction) for example, prediction in pairs]
+    return task.lines(examples, final.predictions)
 
 
 def columns(built: Built, split: str, final: Evaluation) -> dict[str, list[str]]:

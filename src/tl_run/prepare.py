@@ -65,7 +65,7 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         kind.group,
         share=options.task.validation_share,
         split_seed=options.task.split_seed,
-        shots=getattr(options.task, "shots", None),
+        shots=kind.shots,
         limit=options.task.limit,
         seed=options.seed,
     )

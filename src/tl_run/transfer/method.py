@@ -1,6 +1,7 @@
 """What every method of transfer is to the loop: streams of batches, terms of a loss with their weights, a gradient."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
@@ -14,6 +15,19 @@ from tl_run.distributed import ALONE, Group
 from tl_run.evaluation import Evaluation
 
 Batches = Mapping[str, np.ndarray]  # for each stream the indices of its examples
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How this run fine-tunes, for a method that does it by itself."""
+
+    optimizer: Callable[[], torch.optim.Optimizer]
+    """A new one over what learns."""
+    schedule: Callable[[int], Callable[[int], float]]
+    """For so many steps the factor on the rate at each."""
+    epochs: int
+    max_steps: int | None
+    clip: float | None
 
 
 class Method:
@@ -32,6 +46,8 @@ class Method:
     """Why rows of the vocabulary that no text has are computed too, where they are."""
     moves_statistics = True
     """Whether batch normalization may take its statistics from the batches that the method makes."""
+    unit = ""
+    """For the plan: what a step is of, where that is not training.batch_size examples."""
     words = ""
     """For the plan: what it does, where that is more than fine-tuning."""
 
@@ -49,6 +65,10 @@ class Method:
     def streams(self) -> dict[str, Stream]:
         """The streams of a step; the first one counts epochs."""
         raise NotImplementedError
+
+    def learns(self, model: nn.Module) -> bool:
+        """Whether there is anything to train before the scores; `model` knows what is frozen."""
+        return True
 
     def prepare(self, model: nn.Module, step: int, progress: float) -> None:
         """Called before each step's gradient: what is computed anew from time to time, such as pseudo-labels."""
@@ -107,6 +127,12 @@ class Method:
             means["loss"] = means["loss"] + loss.detach().cpu() if counts else means["loss"]
         return means
 
-    def evaluate(self, model: nn.Module, split: str, score: Callable[[str], Evaluation]) -> Evaluation:
-        """The scores of a split; `score` gives those of the model as it is."""
+    def evaluate(
+        self,
+        model: nn.Module,
+        split: str,
+        score: Callable[[str], Evaluation],
+        between: Callable[[], object] = lambda: None,
+    ) -> Evaluation:
+        """The scores of a split; `score` gives those of the model as it is, and `between` may end it by raising."""
         return score(split)
