@@ -18,6 +18,10 @@ from forked_runs import DIED, Command, Forks
 
 CLOCK = {"time", "seconds", "examples_per_second", "peak_memory_mb", "stored_mb"}  # and what was stored before
 
+EPISODES = [
+    *("task=episodes-demo", "task.train=embedded:requests/train.csv", "task.validation=null", "task.test=null"),
+    *("task.episodes=5", "task.validation_episodes=5", "training.max_steps=6"),
+]
 VARIANTS = {
     "plain": ["training.checkpoint_every=2"],
     "accumulation": ["training.micro_batch_size=3", "optimizer.schedule=cosine"],
@@ -51,6 +55,8 @@ VARIANTS = {
         "training.checkpoint_every=1",
     ],
     "fedprox": ["transfer=fedprox", "transfer.clients=4", "training.epochs=4", "training.checkpoint_every=1"],
+    "maml": [*EPISODES, "transfer=maml", "transfer.episodes=2", "training.checkpoint_every=2"],
+    "reptile": [*EPISODES, "transfer=reptile", "training.checkpoint_every=3", "training.eval_every=3"],
     "l2sp": ["transfer=l2sp", "training.checkpoint_every=2"],
     "mixout": ["transfer=mixout", "training.checkpoint_every=2"],
     "rdrop": ["transfer=rdrop", "training.checkpoint_every=2"],
