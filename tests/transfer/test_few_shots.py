@@ -240,9 +240,7 @@ def test_an_episode_is_fine_tuned_as_a_run_would(plain):
     )
     method, model, episode = parts.method, parts.model.eval(), parts.method.pools["test"].episode(0)
     found = method.solver(model, "test")(episode)
-    rows, labels = (
-        method.support_of(episode) if hasattr(method, "support_of") else (episode[:, :2].ravel(), method.labels(3, 2))
-    )
+    rows, labels = episode[:, :2].ravel(), method.labels(3, 2)
     F.cross_entropy(method.says(model, "test", rows), labels).backward()
     with torch.no_grad():
         for p in model.parameters():
@@ -253,7 +251,8 @@ def test_an_episode_is_fine_tuned_as_a_run_would(plain):
 @pytest.mark.parametrize("method", ["finetune", "protonet", "reptile", "maml"])
 def test_a_run_is_the_same_whatever_is_stored(method, tl_run):
     command = [*DEMO, f"transfer={method}", "freeze=bottom", "freeze.layers=1", "training.max_steps=3"]
-    command += ["training.log_every=1", "training.eval_every=2"]
+    command += ["training.log_every=1", "task.episodes=3", "task.validation_episodes=2", "transfer.episodes=2"]
+    command = [each for each in command if method != "finetune" or each != "transfer.episodes=2"]
     records = assert_the_store_changes_nothing(tl_run, *command)
     train = [record for record in records if record["kind"] == "train"]
     assert len(train) == (0 if method == "finetune" else 3)

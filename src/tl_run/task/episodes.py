@@ -39,8 +39,8 @@ class Episodes(Classes, Texts):
 
     pooling = "mean"
     input_note = (
-        "Its classes are the places of an episode and have no names: what it brings to another task is the trunk, whose "
-        "pooled vectors are `model.states(**inputs)[0]`."
+        "Its classes are the places of an episode and have no names: what it brings to another task is the trunk, "
+        "whose pooled vectors are `model.states(**inputs)[0]`."
     )
 
     # -- reading
@@ -134,11 +134,11 @@ class Episodes(Classes, Texts):
 
     # -- scores
 
-    def metrics(self, predictions: Sequence[Answer], encoded: Encoded) -> dict[str, float]:
+    def metrics(self, predictions: Sequence[Any], encoded: Encoded) -> dict[str, float]:
         """The mean over episodes of the share of queries that is right."""
         return {"accuracy": float(self._accuracies(predictions, encoded).mean())}
 
-    def tables(self, predictions: Sequence[Answer], encoded: Encoded) -> dict[str, Any]:
+    def tables(self, predictions: Sequence[Any], encoded: Encoded) -> dict[str, Any]:
         """How sure the mean is: mean +- 1.96 sd / sqrt(n), sd with n - 1 below."""
         found = self._accuracies(predictions, encoded)
         n = len(found)

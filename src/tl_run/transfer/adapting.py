@@ -1,12 +1,14 @@
 """A few steps of gradient descent on an episode's examples, from weights that stay as they are."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tl_run.data.batches import cut
 from tl_run.errors import BadOption
@@ -41,7 +43,8 @@ class Adapting(Episodic):
 
         def loss(weights: Weights, batch: Batch) -> torch.Tensor:
             rows, labels = batch
-            return F.cross_entropy(self.says(model, split, rows, weights), labels)
+            within = plain_attention if through else nullcontext
+            return F.cross_entropy(self.says(model, split, rows, weights, within), labels)
 
         return descend(start, loss, batches, self.options.inner_lr, through=through)
 
@@ -59,6 +62,11 @@ class Adapting(Episodic):
     def test_batches(self, shots: np.ndarray) -> Iterable[Batch]:
         """What the steps learn from where episodes are scored: rows (ways, shots)."""
         raise NotImplementedError
+
+
+def plain_attention() -> AbstractContextManager[object]:
+    """Attention as matrix products: the fused kernels have no second derivative."""
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 def descend(

@@ -90,13 +90,24 @@ class Episodic(FineTune):
 
     # -- what the model says
 
-    def says(self, model: nn.Module, split: str, rows: np.ndarray, weights: Weights | None = None) -> torch.Tensor:
-        """Logits of examples, in fp32; with other weights in place of the model's own where they are given."""
+    def says(
+        self,
+        model: nn.Module,
+        split: str,
+        rows: np.ndarray,
+        weights: Weights | None = None,
+        within: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> torch.Tensor:
+        """Logits of examples, in fp32; with other weights in place of the model's own where they are given.
+
+        `within` holds where the model is called, and not where what stays frozen is computed.
+        """
         data = self.data[split]
         batch = {name: t.to(self.hardware.device) for name, t in self.task.collate(data, rows, self.pad).items()}
 
         def call(**inputs: torch.Tensor) -> Any:
-            return model(**inputs) if weights is None else functional_call(model, {**weights}, (), inputs)
+            with within():
+                return model(**inputs) if weights is None else functional_call(model, {**weights}, (), inputs)
 
         with self.hardware.autocast():
             return self.forward(call, data, rows, batch).logits.float()
@@ -111,10 +122,6 @@ class Episodic(FineTune):
         """What answers the episodes of a split."""
         raise NotImplementedError
 
-    def scoring(self, model: nn.Module) -> AbstractContextManager[object]:
-        """What holds while episodes are scored."""
-        return nullcontext()
-
     def evaluate(
         self,
         model: nn.Module,
@@ -126,20 +133,19 @@ class Episodic(FineTune):
         model.eval()
         pool, data, loss, answers = self.pools[split], self.data[split], 0.0, []
         labels = self.labels(self.ways, self.each - self.shots)
-        with self.scoring(model):
-            solve = self.solver(model, split)
-            for number in range(self.counts[split]):
-                between()
-                episode = pool.episode(number)
-                logits = solve(episode)
-                mean = F.cross_entropy(logits, labels).item()
-                if not math.isfinite(mean):
-                    ids = [data.ids[i] for i in episode[:, : self.shots].ravel()]
-                    raise NonFinite.at(f"the loss is not a finite number in episode {number} of {split}", ids)
-                loss += mean / self.counts[split]
-                classes, queries = data.labels[episode[:, 0]], episode[:, self.shots :].ravel()
-                found = zip(queries.tolist(), logits.softmax(-1).cpu().numpy(), strict=True)
-                answers += [Answer(number, row, classes, probabilities) for row, probabilities in found]
+        solve = self.solver(model, split)
+        for number in range(self.counts[split]):
+            between()
+            episode = pool.episode(number)
+            logits = solve(episode)
+            mean = F.cross_entropy(logits, labels).item()
+            if not math.isfinite(mean):
+                ids = [data.ids[i] for i in episode[:, : self.shots].ravel()]
+                raise NonFinite.at(f"the loss is not a finite number in episode {number} of {split}", ids)
+            loss += mean / self.counts[split]
+            classes, queries = data.labels[episode[:, 0]], episode[:, self.shots :].ravel()
+            found = zip(queries.tolist(), logits.softmax(-1).cpu().numpy(), strict=True)
+            answers += [Answer(number, row, classes, probabilities) for row, probabilities in found]
         scores = {**self.task.metrics(answers, data), "loss": loss}
         return Evaluation(scores, self.task.tables(answers, data), answers)
 

@@ -23,6 +23,7 @@ class FineTuneShots(Episodic):
         super().__init__(options, **given)
         if self.hardware.precision == "fp16":
             raise BadOption("task.kind=episodes: an episode has no scaler: type hardware.precision=bf16 or fp32")
+        assert self.fit
         fit, shots = self.fit, self.ways * self.shots
         self.steps: int = fit.max_steps or fit.epochs * -(-shots // self.batch_size)
         self.words = (
@@ -52,6 +53,7 @@ class FineTuneShots(Episodic):
         return solve
 
     def _fit(self, model: nn.Module, split: str, shots: Any, learning: Weights) -> None:
+        assert self.fit
         optimizer, rate = self.fit.optimizer(), self.fit.schedule(self.steps)
         whole = shots.ravel(), self.labels(*shots.shape)
         with torch.enable_grad():

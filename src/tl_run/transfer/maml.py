@@ -1,12 +1,9 @@
 """Model-agnostic meta-learning: weights from which a few steps lead far (arXiv:1703.03400)."""
 
-from contextlib import AbstractContextManager
-
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tl_run.transfer.adapting import Adapting, Batch
 
@@ -14,8 +11,8 @@ from tl_run.transfer.adapting import Adapting, Batch
 class Maml(Adapting):
     """The loss of an episode's queries after steps of gradient descent on its shots, and its gradient through them.
 
-    Algorithm 2 of the paper; with `first_order` the gradients of the steps are constants (section 5.2). All shots are in
-    each step, and what is drawn for dropout is drawn anew in each.
+    Algorithm 2 of the paper; with `first_order` the gradients of the steps are constants (section 5.2). All shots
+    are in each step, and what is drawn for dropout is drawn anew in each.
     """
 
     @property
@@ -38,9 +35,8 @@ class Maml(Adapting):
         """Mean over queries after adaptation; the loss of the shots before it, and the share that is right after it."""
         o, shots = self.options, self.support(episode[:, : self.shots])
         queries, labels = self.support(episode[:, self.shots :])
-        with plain_attention():
-            weights, losses = self.adapt(model, "train", [shots] * o.inner_steps, through=not o.first_order)
-            logits = self.says(model, "train", queries, weights)
+        weights, losses = self.adapt(model, "train", [shots] * o.inner_steps, through=not o.first_order)
+        logits = self.says(model, "train", queries, weights)
         right = (logits.argmax(-1) == labels).float().mean().item()
         shown = {"shots_before": losses[0], "shots_last": losses[-1], "accuracy": right}
         return F.cross_entropy(logits, labels), shown
@@ -48,8 +44,3 @@ class Maml(Adapting):
     def test_batches(self, shots: np.ndarray) -> list[Batch]:
         """All shots in each step."""
         return [self.support(shots)] * self.options.test_steps
-
-
-def plain_attention() -> AbstractContextManager[object]:
-    """Attention as matrix products: the fused kernels have no second derivative."""
-    return sdpa_kernel(SDPBackend.MATH)

@@ -29,8 +29,8 @@ class Reptile(Adapting):
         """For the plan."""
         o = self.options
         return (
-            f"reptile: {o.episodes} episodes a step, {o.inner_steps} steps at {o.inner_lr:g} in each, {o.test_steps} in "
-            "tests; the optimizer takes w - mean of the adapted w"
+            f"reptile: {o.episodes} episodes a step, {o.inner_steps} steps at {o.inner_lr:g} in each, {o.test_steps} "
+            "in tests; the optimizer takes w - mean of the adapted w"
         )
 
     def gradient(
