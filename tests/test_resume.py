@@ -20,7 +20,8 @@ CLOCK = {"time", "seconds", "examples_per_second", "peak_memory_mb", "stored_mb"
 
 EPISODES = [
     *("task=episodes-demo", "task.train=embedded:requests/train.csv", "task.validation=null", "task.test=null"),
-    *("task.episodes=5", "task.validation_episodes=5", "training.max_steps=6"),
+    *("task.episodes=2", "task.validation_episodes=2", "training.max_steps=4"),
+    *("transfer.episodes=2", "transfer.inner_steps=2", "transfer.test_steps=2"),
 ]
 VARIANTS = {
     "plain": ["training.checkpoint_every=2"],
@@ -55,8 +56,8 @@ VARIANTS = {
         "training.checkpoint_every=1",
     ],
     "fedprox": ["transfer=fedprox", "transfer.clients=4", "training.epochs=4", "training.checkpoint_every=1"],
-    "maml": [*EPISODES, "transfer=maml", "transfer.episodes=2", "training.checkpoint_every=2"],
-    "reptile": [*EPISODES, "transfer=reptile", "training.checkpoint_every=3", "training.eval_every=3"],
+    "maml": [*EPISODES, "transfer=maml", "training.checkpoint_every=2"],
+    "reptile": [*EPISODES, "transfer=reptile", "training.checkpoint_every=2", "training.eval_every=2"],
     "l2sp": ["transfer=l2sp", "training.checkpoint_every=2"],
     "mixout": ["transfer=mixout", "training.checkpoint_every=2"],
     "rdrop": ["transfer=rdrop", "training.checkpoint_every=2"],

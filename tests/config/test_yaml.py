@@ -13,8 +13,8 @@ from tl_run.config import check, messages, options
 
 CHOICES = {
     "task": "acceptability banking77 cats-vs-dogs classification classification-demo cmrc2018 dialogue episodes "
-    "episodes-demo generation generation-demo image-text image-text-demo images images-demo intents intents-episodes lm "
-    "lm-demo mnli ner ner-zh nli paraphrase qa qa-demo qnli qqp regression regression-demo relation relation-demo "
+    "episodes-demo generation generation-demo image-text image-text-demo images images-demo intents intents-episodes "
+    "lm lm-demo mnli ner ner-zh nli paraphrase qa qa-demo qnli qqp regression regression-demo relation relation-demo "
     "reviews reviews-zh rte samsum semeval-relations sentiment similarity similarity-demo similarity-score spam "
     "squad squad_v2 srl srl-demo stsb summarization tagging tagging-demo topic translation translation-fr triples "
     "triples-demo triples-source wikitext-2",
