@@ -245,7 +245,7 @@ def _fit(options: Run, model: Any, parts: Anatomy, learning: freeze.Freeze) -> F
     training, how = options.training, options.optimizer
     return Fit(
         optimizer=lambda: optimizer.make(model, parts, learning.ever, how),
-        schedule=lambda steps: optimizer.schedule(how, steps),
+        pace=lambda own, step, steps: optimizer.set_rates(own, optimizer.schedule(how, steps)(step)),
         epochs=training.epochs,
         max_steps=training.max_steps,
         clip=training.clip,

@@ -12,9 +12,9 @@ from kind_runs import lines
 from tl_run import predict
 from tl_run.config import check
 from tl_run.data.encoded import Encoded
+from tl_run.data.episodes import Answer
 from tl_run.errors import BadInput, BadOption
 from tl_run.prepare import prepare
-from tl_run.task.episodes import Answer
 
 DEMO = ("task=episodes-demo", "hardware=cpu", "task.episodes=30", "task.validation_episodes=10")
 

@@ -1,6 +1,7 @@
 """Episodes: some classes and some examples of each, drawn by number, so that no generator's state is ever saved."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,6 +26,19 @@ class Pool:
         generator = np.random.default_rng([*self._key, number])
         chosen = generator.choice(self.classes, self.ways, replace=False)
         return np.stack([generator.choice(self._members[c], self.examples, replace=False) for c in chosen])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one query."""
+
+    episode: int
+    row: int
+    """In its split."""
+    classes: np.ndarray
+    """Of the episode: indices of labels (ways,); the query is of one of them."""
+    probabilities: np.ndarray
+    """(ways,)."""
 
 
 class Episodes(Stream):

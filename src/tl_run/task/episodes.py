@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tl_run.data.encoded import Encoded
-from tl_run.data.episodes import divide
+from tl_run.data.episodes import Answer, divide
 from tl_run.data.table import Table, quoted
 from tl_run.errors import BadOption
 from tl_run.task.classes import Classes, in_order, likeliest
@@ -19,19 +18,6 @@ from tl_run.task.texts import Example, Texts
 
 SPLITS = ("train", "validation", "test")
 NORMAL = 1.96  # 95 % of a normal distribution lie within so many standard deviations
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is said of one query."""
-
-    episode: int
-    row: int
-    """In its split."""
-    classes: np.ndarray
-    """Of the episode: indices of labels (ways,); the query is of one of them."""
-    probabilities: np.ndarray
-    """(ways,)."""
 
 
 class Episodes(Classes, Texts):

@@ -12,11 +12,10 @@ from torch import nn
 from torch.func import functional_call
 
 from tl_run.data.batches import Stream
-from tl_run.data.episodes import Episodes, Pool
+from tl_run.data.episodes import Answer, Episodes, Pool
 from tl_run.distributed import ALONE, Group
 from tl_run.errors import NonFinite
 from tl_run.evaluation import Evaluation
-from tl_run.task.episodes import Answer
 from tl_run.transfer.finetune import FineTune
 from tl_run.transfer.method import Batches
 

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from tl_run.errors import BadOption
-from tl_run.optimizer import set_rates
 from tl_run.transfer.adapting import shuffled
 from tl_run.transfer.episodic import Episodic, Solver, Weights
 
@@ -54,11 +53,11 @@ class FineTuneShots(Episodic):
 
     def _fit(self, model: nn.Module, split: str, shots: Any, learning: Weights) -> None:
         assert self.fit
-        optimizer, rate = self.fit.optimizer(), self.fit.schedule(self.steps)
+        optimizer = self.fit.optimizer()
         whole = shots.ravel(), self.labels(*shots.shape)
         with torch.enable_grad():
             for step, (rows, labels) in enumerate(shuffled(whole, self.batch_size, self.steps, (*whole[0],))):
-                set_rates(optimizer, rate(step))
+                self.fit.pace(optimizer, step, self.steps)
                 F.cross_entropy(self.says(model, split, rows), labels).backward()
                 if self.fit.clip:
                     nn.utils.clip_grad_norm_([*learning.values()], self.fit.clip)

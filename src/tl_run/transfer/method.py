@@ -23,8 +23,8 @@ class Fit:
 
     optimizer: Callable[[], torch.optim.Optimizer]
     """A new one over what learns."""
-    schedule: Callable[[int], Callable[[int], float]]
-    """For so many steps the factor on the rate at each."""
+    pace: Callable[[torch.optim.Optimizer, int, int], object]
+    """Sets its rates for a step (0, 1, ...) of so many."""
     epochs: int
     max_steps: int | None
     clip: float | None
