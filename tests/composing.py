@@ -18,12 +18,14 @@ NEEDS |= {"task=generation": ("task.train=x.jsonl",)}
 NEEDS |= {"task=image-text": ("task.train=x.csv",)}
 NEEDS |= {"task=triples": ("task.train=x.tsv", "model=transe"), "model=transe": ("task=triples-demo",)}
 NEEDS |= {"task=triples-demo": ("model=transe",), "task=triples-source": ("model=transe",)}
+NEEDS |= {"task=episodes": ("task.train=x.csv",)}
 NEEDS |= {"freeze=pattern": ("freeze.pattern=bias",)}
 NEEDS |= {f"transfer={name}": ("task.domain.train=x.csv",) for name in DOMAIN}
 NEEDS |= {f"transfer={name}": ("transfer.teacher=run",) for name in ("distill", "distill_relations")}
 NEEDS |= {"augment=back_translation": ("augment.there=.", "augment.back=."), "augment=images": ("task=images-demo",)}
 NEEDS |= {"transfer=features": ("model.head=logistic", "freeze=trunk", "transfer.select=anova")}
 NEEDS |= {"transfer=multitask": ("transfer.tasks=[tagging-demo,relation-demo]",)}
+NEEDS |= {f"transfer={name}": ("task=episodes-demo",) for name in ("protonet", "reptile", "maml")}
 """What a choice cannot do without."""
 
 

@@ -16,6 +16,11 @@ from finished_objects import toy
 from forked_runs import DIED, Command, Forks
 from left_behind import count_lines, folder, left_behind, nth_record, said, spread, undisturbed
 
+EPISODES = [
+    *("task=episodes-demo", "task.train=embedded:requests/train.csv", "task.validation=null", "task.test=null"),
+    *("task.episodes=2", "task.validation_episodes=2", "training.max_steps=4"),
+    *("transfer.episodes=2", "transfer.inner_steps=2", "transfer.test_steps=2"),
+]
 VARIANTS = {
     "plain": ["training.checkpoint_every=2"],
     "accumulation": ["training.micro_batch_size=3", "optimizer.schedule=cosine"],
@@ -49,6 +54,8 @@ VARIANTS = {
         "training.checkpoint_every=1",
     ],
     "fedprox": ["transfer=fedprox", "transfer.clients=4", "training.epochs=4", "training.checkpoint_every=1"],
+    "maml": [*EPISODES, "transfer=maml", "training.checkpoint_every=2"],
+    "reptile": [*EPISODES, "transfer=reptile", "training.checkpoint_every=2", "training.eval_every=2"],
     "l2sp": ["transfer=l2sp", "training.checkpoint_every=2"],
     "mixout": ["transfer=mixout", "training.checkpoint_every=2"],
     "rdrop": ["transfer=rdrop", "training.checkpoint_every=2"],

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tl_run import adapter, audit, augment, features, freeze, hardware, transfer
+from tl_run import adapter, audit, augment, features, freeze, hardware, optimizer, transfer
 from tl_run.config.options import SOLVED, Run
 from tl_run.data import doubts
 from tl_run.data.encoded import Encoded
@@ -19,6 +19,7 @@ from tl_run.model.design import Design
 from tl_run.prepare import Job
 from tl_run.solve import GRID, require_every_label
 from tl_run.training import Budget
+from tl_run.transfer.method import Fit
 from tl_run.transfer.teacher import Teacher
 
 
@@ -73,7 +74,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
     teacher = _teacher(job) if job.teacher else None
     splits = {"train": job.splits.train, "validation": job.splits.validation, "domain": job.splits.domain}
     splits = {name: rows for name, rows in (splits | {"test": job.splits.test}).items() if rows is not None}
-    modules = transfer.kind(options.transfer).modules(
+    modules = transfer.kind(options.transfer, options.task).modules(
         options.transfer,
         task=task,
         last=last,
@@ -134,7 +135,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
             taken_by=_taken_by(options.hardware) or augmented.changing,
         )
     )
-    method = transfer.kind(options.transfer)(
+    method = transfer.kind(options.transfer, options.task)(
         options.transfer,
         task=augmented,
         data=encoded,
@@ -147,6 +148,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
         pad=found.pad,
         hardware=machine,
         teacher=teacher,
+        fit=_fit(options, model, parts, learning),
         forward=augmented.around(reuse),
     )
     moving = [] if fixed else [name for name in parts.statistics if learning.learns_in(name)]
@@ -188,7 +190,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
         reuse=reuse,
         method=method,
         per_epoch=per_epoch,
-        budget=_budget(options, per_epoch),
+        budget=_budget(options, per_epoch, method.learns(model)),
         vocabulary=vocabulary,
         notes=[*job.splits.notes, *task.notes, *found.notes, *(adapted.notes if adapted else []), *why],
         seconds=seconds,
@@ -269,10 +271,22 @@ def _required_by(options: Run) -> str:
     return "features.mode=require" if options.features.mode == "require" else ""
 
 
-def _budget(options: Run, per_epoch: int) -> Budget:
+def _fit(options: Run, model: Any, parts: Anatomy, learning: freeze.Freeze) -> Fit:
+    training, how = options.training, options.optimizer
+    return Fit(
+        optimizer=lambda: optimizer.make(model, parts, learning.ever, how),
+        pace=lambda own, step, steps: optimizer.set_rates(own, optimizer.schedule(how, steps)(step)),
+        epochs=training.epochs,
+        max_steps=training.max_steps,
+        clip=training.clip,
+    )
+
+
+def _budget(options: Run, per_epoch: int, learns: bool) -> Budget:
     training = options.training
+    steps = training.max_steps or training.epochs * per_epoch
     return Budget(
-        steps=len(GRID) if options.model.head in SOLVED else training.max_steps or training.epochs * per_epoch,
+        steps=len(GRID) if options.model.head in SOLVED else steps if learns else 0,
         evaluate_every=per_epoch if training.eval_every == "epoch" else training.eval_every,
         log_every=training.log_every,
         clip=training.clip,

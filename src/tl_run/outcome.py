@@ -116,8 +116,7 @@ def _predictions(built: Built, folder: Path, split: str, final: Evaluation) -> N
 def _rows(built: Built, split: str, final: Evaluation) -> list[dict[str, Any]]:
     """What was read, and what was found, for each example."""
     task, examples = built.job.task, getattr(built.job.splits, split)
-    pairs = zip(examples, final.predictions, strict=True)
-    return [task.inputs(example) | task.describe(example, prediction) for example, prediction in pairs]
+    return task.lines(examples, final.predictions)
 
 
 def columns(built: Built, split: str, final: Evaluation) -> dict[str, list[str]]:

@@ -33,12 +33,13 @@ def rows(built: Built, folder: Path) -> list[tuple[str, str]]:
     commit = job.commits.get("model")
     micro = "" if t.micro_batch_size == "auto" else f" (in parts of {t.micro_batch_size})"
     length = f"{t.max_steps:,} steps" if t.max_steps else f"{t.epochs} epochs, {built.budget.steps:,} steps"
+    length = length if built.budget.steps else "no step"
     steps = [
         *_optimizer(
             f"{o.name}, {o.schedule} with {warmup}",
             parameter_groups(model, parts, built.learning.ever, o, built.method.rates),
         ),
-        ("training", f"{length} of {t.batch_size} examples{micro}, seed {options.seed}"),
+        ("training", f"{length} of {built.method.unit or f'{t.batch_size} examples{micro}'}, seed {options.seed}"),
     ]
     if options.model.head in SOLVED:
         grid = ", ".join(f"{strength:g}" for strength in GRID)

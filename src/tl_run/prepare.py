@@ -127,7 +127,7 @@ def _read(kind: Kind, dataset_folder: Path | None, options: Run) -> tuple[splits
         kind.group,
         share=task.validation_share,
         split_seed=task.split_seed,
-        shots=getattr(task, "shots", None),
+        shots=kind.shots,
         limit=task.limit,
         seed=options.seed,
     )

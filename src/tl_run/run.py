@@ -240,7 +240,7 @@ class Session:
         )
 
     def _score(self, split: str) -> Evaluation:
-        return self.built.method.evaluate(self.model, split, self._score_as_it_is)
+        return self.built.method.evaluate(self.model, split, self._score_as_it_is, self._stop_if_asked)
 
     def _score_as_it_is(self, split: str) -> Evaluation:
         score = partial(

@@ -12,18 +12,18 @@ from tl_run import adapter, augment, freeze, optimizer, task, transfer
 from tl_run.config import check, messages, options
 
 CHOICES = {
-    "task": "acceptability banking77 cats-vs-dogs classification classification-demo cmrc2018 dialogue generation "
-    "generation-demo image-text image-text-demo images images-demo intents lm lm-demo mnli ner ner-zh nli "
-    "paraphrase qa qa-demo qnli qqp regression regression-demo relation relation-demo reviews reviews-zh rte samsum "
-    "semeval-relations sentiment similarity similarity-demo similarity-score spam squad squad_v2 srl "
-    "srl-demo stsb summarization tagging tagging-demo topic translation translation-fr triples triples-demo "
-    "triples-source wikitext-2",
+    "task": "acceptability banking77 cats-vs-dogs classification classification-demo cmrc2018 dialogue episodes "
+    "episodes-demo generation generation-demo image-text image-text-demo images images-demo intents intents-episodes "
+    "lm lm-demo mnli ner ner-zh nli paraphrase qa qa-demo qnli qqp regression regression-demo relation relation-demo "
+    "reviews reviews-zh rte samsum semeval-relations sentiment similarity similarity-demo similarity-score spam "
+    "squad squad_v2 srl srl-demo stsb summarization tagging tagging-demo topic translation translation-fr triples "
+    "triples-demo triples-source wikitext-2",
     "model": "bert-base bert-base-chinese custom distilbert electra-small gpt2 minilm mobilenet resnet rnn "
     "roberta-base separable-cnn seq2seq-small tiny transe transformer-small vit xlm-roberta-base",
     "freeze": "all_but_bias all_but_norms bottom embeddings gradual none pattern schedule trunk",
     "adapter": "lora none",
     "transfer": "cdan coral dann distill distill_relations features fedavg fedprox finetune instance_weighting l2sp "
-    "mixout mmd multitask rdrop self_training",
+    "maml mixout mmd multitask protonet rdrop reptile self_training",
     "augment": "back_translation eda images mixup none token_dropout",
     "optimizer": "adam adamw sgd",
     "hardware": "auto cpu fsdp gpu mps",

@@ -10,13 +10,17 @@ from tl_run.config.options import (
     Classification,
     Distill,
     DistillRelations,
+    Episodes,
     Federated,
+    FineTune,
     FrozenFeatures,
     Images,
     InstanceWeighting,
     L2sp,
+    MetaLearning,
     Mixout,
     Multitask,
+    Protonet,
     Rdrop,
     Regression,
     Relation,
@@ -32,6 +36,9 @@ def check_transfer(run: Run) -> None:
     """Raises: BadOption, with what to type."""
     hardware, method = run.hardware, run.transfer
     transfer = f"transfer={method.name}"
+    if isinstance(run.task, Episodes) or isinstance(method, MetaLearning):
+        _check_episodes(run)
+        return
     if method.name == "finetune":
         return
     if isinstance(method, FrozenFeatures):
@@ -109,6 +116,35 @@ def _check_multitask(run: Run, method: Multitask) -> None:
         raise BadOption("transfer.weights does nothing with transfer.weighting=uncertainty: leave one of the two out")
     if not any(weights.get(name, 1) for name in known):
         raise BadOption("transfer.weights: all are 0, and nothing would learn: type transfer.weights=null")
+
+
+def _check_episodes(run: Run) -> None:
+    """Methods and tasks of episodes need each other, and an episode is of one process and one piece."""
+    method, task, hardware = run.transfer, run.task, run.hardware
+    transfer = f"transfer={method.name}"
+    if not isinstance(task, Episodes):
+        raise BadOption(
+            f"{transfer} learns from episodes of new classes, and task={task.name} has none: type task=episodes, with "
+            "task.train=<file> of many classes"
+        )
+    if not isinstance(method, MetaLearning | FineTune):
+        raise BadOption(
+            f"{transfer} learns from single examples, and task={task.name} asks for new classes: type "
+            "transfer=protonet, reptile, maml, or finetune, which takes each episode by itself"
+        )
+    if hardware.ranks > 1:
+        raise BadOption(f"task={task.name}: episodes are of one process: type hardware.processes=1 hardware.nodes=1")
+    if hardware.compile:
+        raise BadOption(f"{transfer}: weights that adapt are not those that were compiled: type hardware.compile=false")
+    if run.training.micro_batch_size != "auto":
+        raise BadOption(
+            f"training.micro_batch_size={run.training.micro_batch_size}: episodes are not cut: type auto; if memory "
+            "runs out, fewer task.queries, or a smaller task.max_length"
+        )
+    if run.freeze.name in ("gradual", "schedule"):
+        raise BadOption(f"freeze={run.freeze.name}: what learns in an episode is fixed: type freeze=none or bottom")
+    if hardware.precision == "fp16" and not isinstance(method, Protonet):
+        raise BadOption(f"{transfer}: inner steps have no scaler: type hardware.precision=bf16 or fp32")
 
 
 def _check_taught(run: Run, method: Taught) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 KINDS = {
     "classification": "tl_run.task.classification:Classification",
+    "episodes": "tl_run.task.episodes:Episodes",
     "lm": "tl_run.task.next_sentence:NextSentence",
     "image_text": "tl_run.task.image_text:ImageText",
     "images": "tl_run.task.images:Images",

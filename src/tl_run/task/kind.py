@@ -79,6 +79,11 @@ class Kind:
         return {self.auto_class}
 
     @property
+    def shots(self) -> int | None:
+        """Labelled training examples per class that are drawn, where the kind has the option and it is set."""
+        return getattr(self.options, "shots", None)
+
+    @property
     def higher_is_better(self) -> bool:
         """Whether more of `metric` is better."""
         return self.metric not in self.lower_is_better
@@ -225,6 +230,11 @@ class Kind:
     def describe(self, example: Any, prediction: Any) -> dict[str, Any]:
         """The predicted part of a line of a predictions file."""
         raise NotImplementedError
+
+    def lines(self, examples: Sequence[Any], predictions: Sequence[Any]) -> list[dict[str, Any]]:
+        """The lines of a predictions file: one for each example of a split."""
+        pairs = zip(examples, predictions, strict=True)
+        return [self.inputs(example) | self.describe(example, prediction) for example, prediction in pairs]
 
     def answer(self, example: Any, prediction: Any, how: Disturbance) -> Any:
         """What is predicted for an example, of that which a disturbance leaves of it."""

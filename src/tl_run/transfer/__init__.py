@@ -24,12 +24,18 @@ METHODS = {
     "dann": "tl_run.transfer.dann:Dann",
     "cdan": "tl_run.transfer.cdan:Cdan",
     "features": "tl_run.transfer.features:Features",
+    "protonet": "tl_run.transfer.protonet:Protonet",
+    "reptile": "tl_run.transfer.reptile:Reptile",
+    "maml": "tl_run.transfer.maml:Maml",
 }
+OF_EPISODES = {"finetune": "tl_run.transfer.finetune_shots:FineTuneShots"}
+"""What is another method where the task is episodes."""
 
 
-def kind(options: Any) -> Any:
-    """The class of the method for its checked options."""
-    module, name = METHODS[options.name].split(":")
+def kind(options: Any, task: Any) -> Any:
+    """The class of the method for its checked options, and those of the task."""
+    methods = METHODS | OF_EPISODES if task.kind == "episodes" else METHODS
+    module, name = methods[options.name].split(":")
     return getattr(import_module(module), name)
 
 

@@ -63,7 +63,13 @@ class Features(FineTune):
             self.shown = {"features/dimensions": len(offset), "features/restored_variance": restored}
         return Projection(matrix, offset)
 
-    def evaluate(self, model: Any, split: str, score: Callable[[str], Evaluation]) -> Evaluation:
+    def evaluate(
+        self,
+        model: Any,
+        split: str,
+        score: Callable[[str], Evaluation],
+        between: Callable[[], object] = lambda: None,
+    ) -> Evaluation:
         """The test split is of the new domain: from then on the head takes features as they are there."""
         if self.options.align == "coral" and split == "test":
             old, new = (self.forward.read(self.data[name]).astype(np.float64) for name in ("train", "domain"))  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from torch import nn
 from tl_run.data.batches import Stream
 from tl_run.data.encoded import Encoded
 from tl_run.evaluation import whole
-from tl_run.transfer.method import Batches, Method
+from tl_run.transfer.method import Batches, Fit, Method
 
 
 class FineTune(Method):
@@ -31,6 +31,7 @@ class FineTune(Method):
         last: nn.Linear | None = None,
         modules: Mapping[str, Any] | None = None,
         teacher: Any = None,
+        fit: Fit | None = None,
         forward: Callable[..., Any] = whole,
     ) -> None:
         """`last`: the layer that gives the logits, where there is one; `modules`: what `Method.modules` has made.
@@ -38,7 +39,7 @@ class FineTune(Method):
         `model` is as it was loaded, whatever a checkpoint will bring, and `new` names what is drawn in it.
         """
         self.options, self.task, self.data, self.pad, self.hardware = options, task, data, pad, hardware
-        self.last, self.own, self.forward, self.teacher = last, modules or {}, forward, teacher
+        self.last, self.own, self.forward, self.teacher, self.fit = last, modules or {}, forward, teacher, fit
         self.divisible = options.divisible and task.options.divisible
         self.seed, self.batch_size = seed, batch_size
         self.stream = self.stream_of("train")

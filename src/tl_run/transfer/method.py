@@ -1,6 +1,7 @@
 """What every method of transfer is to the loop: streams of batches, terms of a loss with their weights, a gradient."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
@@ -14,6 +15,19 @@ from tl_run.distributed import ALONE, Group
 from tl_run.evaluation import Evaluation
 
 Batches = Mapping[str, np.ndarray]  # for each stream the indices of its examples
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How this run fine-tunes, for a method that does it by itself."""
+
+    optimizer: Callable[[], torch.optim.Optimizer]
+    """A new one over what learns."""
+    pace: Callable[[torch.optim.Optimizer, int, int], object]
+    """Sets its rates for a step (0, 1, ...) of so many."""
+    epochs: int
+    max_steps: int | None
+    clip: float | None
 
 
 class Method:
@@ -34,6 +48,8 @@ class Method:
     """Whether batch normalization may take its statistics from the batches that the method makes."""
     rates: Mapping[str, float] = {}
     """Learning rates of its own modules, by their name in the model, where they are not that of the head."""
+    unit = ""
+    """For the plan: what a step is of, where that is not training.batch_size examples."""
     words = ""
     """For the plan: what it does, where that is more than fine-tuning."""
 
@@ -55,6 +71,10 @@ class Method:
     def ids(self, step: int) -> list[str]:
         """The examples that a step sees."""
         return [self.data[name].ids[i] for name, stream in self.streams().items() for i in stream.batch(step)]
+
+    def learns(self, model: nn.Module) -> bool:
+        """Whether there is anything to train before the scores; `model` knows what is frozen."""
+        return True
 
     def prepare(self, model: nn.Module, step: int, progress: float) -> None:
         """Called before each step's gradient: what is computed anew from time to time, such as pseudo-labels."""
@@ -113,6 +133,12 @@ class Method:
             means["loss"] = means["loss"] + loss.detach().cpu() if counts else means["loss"]
         return means
 
-    def evaluate(self, model: nn.Module, split: str, score: Callable[[str], Evaluation]) -> Evaluation:
-        """The scores of a split; `score` gives those of the model as it is."""
+    def evaluate(
+        self,
+        model: nn.Module,
+        split: str,
+        score: Callable[[str], Evaluation],
+        between: Callable[[], object] = lambda: None,
+    ) -> Evaluation:
+        """The scores of a split; `score` gives those of the model as it is, and `between` may end it by raising."""
         return score(split)

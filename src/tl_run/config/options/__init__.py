@@ -43,6 +43,7 @@ from tl_run.config.options.run import Sweep as Sweep
 from tl_run.config.options.run import Training as Training
 from tl_run.config.options.task import AnyTask as AnyTask
 from tl_run.config.options.task import Classification as Classification
+from tl_run.config.options.task import Episodes as Episodes
 from tl_run.config.options.task import Generation as Generation
 from tl_run.config.options.task import Images as Images
 from tl_run.config.options.task import ImageText as ImageText
@@ -58,6 +59,7 @@ from tl_run.config.options.task import Tagging as Tagging
 from tl_run.config.options.task import Task as Task
 from tl_run.config.options.task import Triples as Triples
 from tl_run.config.options.transfer import Adaptation as Adaptation
+from tl_run.config.options.transfer import Adapting as Adapting
 from tl_run.config.options.transfer import Cdan as Cdan
 from tl_run.config.options.transfer import Coral as Coral
 from tl_run.config.options.transfer import Dann as Dann
@@ -70,10 +72,14 @@ from tl_run.config.options.transfer import FineTune as FineTune
 from tl_run.config.options.transfer import FrozenFeatures as FrozenFeatures
 from tl_run.config.options.transfer import InstanceWeighting as InstanceWeighting
 from tl_run.config.options.transfer import L2sp as L2sp
+from tl_run.config.options.transfer import Maml as Maml
+from tl_run.config.options.transfer import MetaLearning as MetaLearning
 from tl_run.config.options.transfer import Mixout as Mixout
 from tl_run.config.options.transfer import Mmd as Mmd
 from tl_run.config.options.transfer import Multitask as Multitask
+from tl_run.config.options.transfer import Protonet as Protonet
 from tl_run.config.options.transfer import Rdrop as Rdrop
+from tl_run.config.options.transfer import Reptile as Reptile
 from tl_run.config.options.transfer import SelfTraining as SelfTraining
 from tl_run.config.options.transfer import Taught as Taught
 from tl_run.config.options.transfer import Transfer as Transfer

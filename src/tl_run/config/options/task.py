@@ -111,6 +111,36 @@ class Classification(AnyTask):
 
 
 @dataclass(frozen=True)
+class Episodes(AnyTask):
+    """Texts of classes that were not trained on, told apart by a few examples of each: N-way K-shot episodes."""
+
+    own_heads = True
+    own_pooling = True
+
+    kind: Literal["episodes"]
+    text: str
+    """Column of the text."""
+    text_pair: str | None
+    """Column of the second text, for pairs."""
+    label: str
+    """Column of the label; no class is in two splits."""
+    ways: Annotated[int, Range(at_least=2)]
+    """Classes in an episode."""
+    shots: Count
+    """Labelled examples of each class in an episode."""
+    queries: Count
+    """Examples of each class that an episode asks for."""
+    episodes: Count
+    """Episodes of the test split: the same for every seed and method."""
+    validation_episodes: Count
+    """Episodes that choose the best model."""
+    test_share: Share
+    """Part of the classes of train that is held out where there is no test; validation_share is of classes too."""
+    metric: Literal["auto", "accuracy"]
+    """Chooses the best model: the mean accuracy over episodes."""
+
+
+@dataclass(frozen=True)
 class Regression(AnyTask):
     """A number for a text or a pair of texts."""
 
@@ -408,6 +438,7 @@ class Triples(AnyTask):
 
 Single = (
     Classification
+    | Episodes
     | Generation
     | Images
     | ImageText

@@ -262,6 +262,55 @@ class Multitask(Method):
     """Of weighting=uncertainty: s is so many times its parameter, and so moves faster than other weights."""
 
 
+@dataclass(frozen=True)
+class MetaLearning(Method):
+    """What is learned from episodes is how to learn from few examples."""
+
+    episodes: Count
+    """Episodes in an optimizer step."""
+
+
+@dataclass(frozen=True)
+class Protonet(MetaLearning):
+    """An example is of the class whose mean vector is nearest (arXiv:1703.05175)."""
+
+    name: Literal["protonet"]
+    distance: Literal["euclidean", "cosine"]
+    """euclidean: its square; cosine: 1 minus it."""
+    scale: Positive
+    """What distances are multiplied by before the softmax."""
+    ways: Annotated[int, Range(at_least=2)] | None
+    """Classes in an episode of training, where more of them than task.ways shall be told apart; null: as many."""
+
+
+@dataclass(frozen=True)
+class Adapting(MetaLearning):
+    """Weights from which a few steps of gradient descent lead to what an episode asks for."""
+
+    inner_lr: Positive
+    """The rate of those steps."""
+    inner_steps: Count
+    """How many of them in training."""
+    test_steps: Count
+    """How many where episodes are scored."""
+
+
+@dataclass(frozen=True)
+class Reptile(Adapting):
+    """The weights go towards what episodes adapt them to (arXiv:1803.02999)."""
+
+    name: Literal["reptile"]
+
+
+@dataclass(frozen=True)
+class Maml(Adapting):
+    """The gradient of the loss after adaptation, taken through its steps (arXiv:1703.03400)."""
+
+    name: Literal["maml"]
+    first_order: bool
+    """Whether the gradients of those steps count as constants: cheaper, and an approximation."""
+
+
 Transfer = (
     FineTune
     | L2sp
@@ -279,4 +328,7 @@ Transfer = (
     | FedProx
     | FrozenFeatures
     | Multitask
+    | Protonet
+    | Reptile
+    | Maml
 )
