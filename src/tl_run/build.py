@@ -274,7 +274,7 @@ def _required_by(options: Run) -> str:
 def _fit(options: Run, model: Any, parts: Anatomy, learning: freeze.Freeze) -> Fit:
     training, how = options.training, options.optimizer
     return Fit(
-        optimizer=lambda: optimizer.make(model, parts, learning.ever, how),
+        optimizer=lambda: optimizer.make(model, parts, learning.ever, how, {}),
         pace=lambda own, step, steps: optimizer.set_rates(own, optimizer.schedule(how, steps)(step)),
         epochs=training.epochs,
         max_steps=training.max_steps,
