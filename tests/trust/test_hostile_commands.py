@@ -1,0 +1,44 @@
+"""What people type: every mistake is told in three lines that help, nothing is trained and nothing is left behind."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+CORPUS = Path(__file__).parents[1] / "corpus_commands"
+TRAIN = "text,label\n" + "".join(f"the film {i} was {w},{w}\n" for i in range(8) for w in ("good", "bad"))
+
+
+def cases(name: str) -> list:
+    return [pytest.param(case, id=case["typed"]) for case in yaml.safe_load((CORPUS / name).read_text("utf-8"))]
+
+
+@pytest.fixture
+def folder(tmp_path, bert):
+    """What lies where the command is typed."""
+
+    def made(files: dict[str, str]) -> set[Path]:
+        (tmp_path / "bert").symlink_to(bert)
+        for name, text in ({"train.csv": TRAIN, "dev.csv": TRAIN} | files).items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(text.encode("latin-1" if "\xff" in text else "utf-8"))
+        return {*tmp_path.rglob("*")}
+
+    return made
+
+
+@pytest.mark.parametrize("case", cases("refused.yaml"))
+def test_a_mistake_is_refused_in_words_that_help(case, folder, tl_run, tmp_path, capsys, monkeypatch):
+    before = folder(case.get("files", {}))
+    monkeypatch.setattr("tl_run.run.train", lambda **_: pytest.fail("it trains"))
+    code = tl_run(*shlex.split(case["typed"]))
+    out, err = capsys.readouterr()
+    assert code == case.get("code", 2), err
+    for words in case["says"]:
+        assert words in err
+    assert len(err.splitlines()) <= 3, err
+    assert err.startswith("error: ")
+    assert out == ""
+    assert "Traceback" not in err
+    assert {*tmp_path.rglob("*")} == before, "something was left"
