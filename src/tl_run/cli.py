@@ -6,8 +6,12 @@ import sys
 from pathlib import Path
 
 from tl_run import distributed, errors
-from tl_run.config import check, messages
+from tl_run.config import check, messages, yaml_files
+from tl_run.config.typed import check_typed
 from tl_run.failures import outcome
+
+OWN = ("seed", "resume", "plan")
+"""Options of a run that are in no group."""
 
 
 def main() -> None:
@@ -39,6 +43,7 @@ def _compose_and_run(arguments: list[str]) -> None:
             return None
 
     sys.argv = [sys.argv[0], *translate(arguments)]
+    yaml_files.check(sys.argv[1:])
     # With full errors Hydra raises instead of printing, and `explain` can find the nearest name.
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -83,6 +88,7 @@ def _for_each_job(arguments: list[str], problem: Exception) -> list[str]:
 
 def translate(arguments: list[str]) -> list[str]:
     """What Hydra does not know: `--plan`, a run folder named by `resume=`, and a list as a group's choice (refused)."""
+    check_typed(arguments, (*check.GROUPS, *OWN))
     multirun = [a for a in arguments if a in ("-m", "--multirun")]  # argparse wants it before or after all overrides
     known = multirun[:1] + [a for a in arguments if a not in ("--plan", "-m", "--multirun")]
     known += ["plan=true"] if "--plan" in arguments else []
