@@ -1,4 +1,4 @@
-"""What people type: every mistake is told in three lines that help, nothing is trained and nothing is left behind."""
+"""What people type: every mistake is told in three lines that help, nothing is trained, and nothing is left but in the cache."""
 
 import shlex
 from pathlib import Path
@@ -41,4 +41,5 @@ def test_a_mistake_is_refused_in_words_that_help(case, folder, tl_run, tmp_path,
     assert err.startswith("error: ")
     assert out == ""
     assert "Traceback" not in err
-    assert {*tmp_path.rglob("*")} == before, "something was left"
+    left = {path for path in {*tmp_path.rglob("*")} - before if path.relative_to(tmp_path).parts[0] != "cache"}
+    assert not left, "something was left"

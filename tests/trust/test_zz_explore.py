@@ -1,8 +1,9 @@
 import os, shlex, time, json
 from pathlib import Path
 import pytest
+OK=[l.split('tl-run ',1)[1].rstrip() for l in open('/tmp/t-hostile/explore0.txt') if l.startswith('ok') ]
 from test_hostile_commands import cases, folder  # noqa
-@pytest.mark.parametrize("case", cases("refused.yaml"))
+@pytest.mark.parametrize("case", [c for c in cases("refused.yaml") if c.values[0]["typed"] not in OK])
 def test_x(case, folder, tl_run, tmp_path, capsys, monkeypatch):
     import signal
     before = folder(case.get("files", {}))
@@ -18,7 +19,7 @@ def test_x(case, folder, tl_run, tmp_path, capsys, monkeypatch):
     finally: signal.alarm(0)
     out, err = capsys.readouterr()
     miss=[w for w in case["says"] if w not in err]
-    left=sorted(str(p.relative_to(tmp_path)) for p in {*tmp_path.rglob("*")}-before)
+    left=sorted(str(p.relative_to(tmp_path)) for p in {*tmp_path.rglob("*")}-before if 'cache' not in p.parts)
     bad = miss or code != case.get("code",2) or len(err.splitlines())>3 or left or out
     with open("/tmp/t-hostile/explore.txt","a") as f:
         f.write(f"{'BAD' if bad else 'ok '} {time.time()-t:.1f}s [{code}] tl-run {case['typed']}\n")

@@ -55,7 +55,9 @@ def _problem(path: Path) -> str | None:
         mark = problem.problem_mark or problem.context_mark
         words = (problem.problem or "cannot be read").replace("'\\t'", "a tab")
         tab = ": YAML wants blanks" if "a tab" in words else ""
-        return f"{f', line {mark.line + 1}' if mark else ''}: {words}{tab}"
+        began = problem.context_mark
+        since = f" (begun in line {began.line + 1})" if began and mark and began.line != mark.line else ""
+        return f"{f', line {mark.line + 1}' if mark else ''}: {words}{tab}{since}"
     except yaml.YAMLError as problem:  # a control character
         return f": {str(problem).splitlines()[0]}"
 
