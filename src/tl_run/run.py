@@ -14,6 +14,7 @@ from tl_run import audit, checkpoint, durable, freeze, fsdp, optimizer, outcome,
 from tl_run.build import Built, build
 from tl_run.console import Terminal
 from tl_run.distributed import ALONE, Group
+from tl_run.doubts import doubts
 from tl_run.environment import compare, describe
 from tl_run.errors import Interrupted, MachineFault
 from tl_run.evaluation import Evaluation, evaluate
@@ -40,6 +41,8 @@ def run(
     """
     built = build(job, group)
     terminal.plan(rows(built, folder.path), built.notes)
+    for words in doubts(built):
+        terminal.warn(words)
     if job.options.plan:
         return None
     session = Session(built, folder, terminal, signals, group)

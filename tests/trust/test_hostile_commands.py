@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tl_run.folder import flat
+
 CORPUS = Path(__file__).parents[1] / "corpus_commands"
 TRAIN = "text,label\n" + "".join(f"the film {i} was {w},{w}\n" for i in range(8) for w in ("good", "bad"))
 
@@ -43,3 +45,28 @@ def test_a_mistake_is_refused_in_words_that_help(case, folder, tl_run, tmp_path,
     assert "Traceback" not in err
     left = {path for path in {*tmp_path.rglob("*")} - before if path.relative_to(tmp_path).parts[0] != "cache"}
     assert not left, "something was left"
+
+
+@pytest.mark.parametrize("case", cases("accepted.yaml"))
+def test_what_is_odd_but_right_is_taken_as_it_is_typed(case, folder, tl_run, monkeypatch, capsys):
+    folder(case.get("files", {}))
+    seen: list[dict] = []
+    monkeypatch.setattr("tl_run.job.start", lambda ready, plain, *_, **__: seen.append(flat(plain)))
+    assert tl_run(*shlex.split(case["typed"])) == 0, capsys.readouterr().err
+    assert {option: value for option, value in seen[0].items() if option in flat(case["holds"])} == flat(case["holds"])
+
+
+@pytest.mark.parametrize("case", cases("warned.yaml"))
+def test_what_is_doubtful_is_said_once(case, folder, tl_run, capsys):
+    folder({})
+    assert tl_run(*shlex.split(case["typed"]), "--plan") == 0
+    out = capsys.readouterr().out
+    said = [line for line in out.splitlines() if line.startswith("warning: ")]
+    assert len(said) == 1, out
+    for words in case["says"]:
+        assert words in said[0]
+
+
+def test_without_a_doubt_nothing_is_said(tl_run, capsys):
+    assert tl_run("--plan") == 0
+    assert "warning: " not in capsys.readouterr().out

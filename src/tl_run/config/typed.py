@@ -43,6 +43,14 @@ def check_typed(arguments: Sequence[str], options: Sequence[str]) -> None:
             raise BadOption(f"'{argument}' cannot be read as option=value: the option is missing, as in seed{argument}")
 
 
+def quoted(argument: str) -> str:
+    """With letters beyond ASCII in quotes, which Hydra wants there: `task.train=größe.csv`, 中文.csv."""
+    name, equals, value = argument.partition("=")
+    if not equals or value.isascii() or re.search(r"""['"$\\(){}\[\]]""", value) or lookalikes(value):
+        return argument
+    return name + equals + ",".join(part if part.isascii() else f"'{part}'" for part in value.split(","))
+
+
 def lookalikes(override: str) -> str | None:
     """The override with ASCII in place of signs that only look like it, or None where there are none."""
     plain = override.translate(LOOKALIKES).replace("\u00a0", "")
