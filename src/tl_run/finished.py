@@ -3,19 +3,18 @@
 What can be told without torch is told before it is imported.
 """
 
-import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from tl_run import task
 from tl_run.config.check import check
-from tl_run.errors import BadOption
-from tl_run.folder import CONFIG, RESULT
+from tl_run.config.older import complete
+from tl_run.errors import BadCheckpoint, BadOption
+from tl_run.folder import CONFIG, RESULT, stored_config
+from tl_run.stored_files import Damaged, read_json
 
 if TYPE_CHECKING:
     from tl_run.data.encoded import Encoded
@@ -41,7 +40,7 @@ class Finished:
         """What result.json holds. Raises: BadOption when the run has none yet."""
         if not (self.path / RESULT).is_file():
             raise BadOption(f"{self.path}: {_unfinished(self.path)}")
-        return json.loads((self.path / RESULT).read_text(encoding="utf-8"))
+        return _json(self.path / RESULT)
 
 
 def open_run(path: Path) -> Finished:
@@ -50,8 +49,10 @@ def open_run(path: Path) -> Finished:
         raise BadOption(f"{path}: no run lies there (a run folder holds {CONFIG})")
     if not (path / "model" / "config.json").is_file():
         raise BadOption(f"{path}: {_unfinished(path)}")
-    stored = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
-    options = check(stored | {"resume": None, "plan": False})
+    try:
+        options = check(complete(stored_config(path) | {"resume": None, "plan": False}))
+    except BadOption as problem:
+        raise BadOption(f"{path / CONFIG}: {problem}") from problem
     return Finished(path, options, task.load(options.task))
 
 
@@ -65,9 +66,13 @@ def name_labels(run: Finished) -> None:
             f"{run.path} is a run of task.kind={run.options.task.kind}: this works with texts that have labels, a "
             f"number, tags or a relation ({', '.join(RATED)})"
         )
-    config = json.loads((run.path / "model" / "config.json").read_text(encoding="utf-8"))
-    names = config.get("id2label", {0: "LABEL_0", 1: "LABEL_1"})  # transformers' default is not written down
-    run.kind.restore(SimpleNamespace(num_labels=len(names), id2label={int(i): name for i, name in names.items()}))
+    path = run.path / "model" / "config.json"
+    names = _json(path).get("id2label", {0: "LABEL_0", 1: "LABEL_1"})  # transformers' default is not written down
+    try:
+        names = {int(i): str(name) for i, name in names.items()}
+    except (AttributeError, ValueError) as problem:
+        raise BadCheckpoint(f"{path}: id2label holds no names by number") from problem
+    run.kind.restore(SimpleNamespace(num_labels=len(names), id2label=names))
 
 
 def load(run: Finished, device: Any) -> tuple[Any, Any, "Hardware"]:
@@ -93,6 +98,13 @@ def evaluate(
 
     pad = padding(tokenizer)
     return evaluation.evaluate(model, run.kind, encoded, batch_size=batch_size, pad=pad, hardware=hardware)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except (OSError, Damaged) as problem:
+        raise BadCheckpoint(f"{path} cannot be read: {problem}") from problem
 
 
 def _unfinished(path: Path) -> str:

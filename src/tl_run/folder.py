@@ -1,19 +1,17 @@
 """One rule for the same run again: done is told, unfinished goes on, another run is refused and nothing is touched."""
 
 import contextlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tl_run import durable
 from tl_run.errors import BadCheckpoint
 from tl_run.identity import essence
 from tl_run.lock import Lock
+from tl_run.stored_files import Damaged, read_json, read_yaml
 
 ENVIRONMENT, RESULT, CONFIG, OVERRIDES = "environment.json", "result.json", "config.yaml", "overrides.yaml"
 TERMINAL, LOG = "terminal.log", "tl-run.log"
@@ -63,8 +61,8 @@ def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
             )
         return RunFolder(path, None, False)
     try:
-        found = json.loads((path / ENVIRONMENT).read_bytes())["identity"]
-    except (ValueError, KeyError, TypeError) as problem:
+        found = read_json(path / ENVIRONMENT)["identity"]
+    except (Damaged, KeyError) as problem:
         raise BadCheckpoint(f"{path / ENVIRONMENT} is damaged; nothing was touched") from problem
     if found != identity:
         words = _differences(path, config)
@@ -76,8 +74,8 @@ def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
     result = None
     if (path / RESULT).is_file():
         try:
-            result = json.loads((path / RESULT).read_bytes())
-        except ValueError as problem:
+            result = read_json(path / RESULT)
+        except Damaged as problem:
             raise BadCheckpoint(f"{path / RESULT} is damaged: remove it, and the run goes on from its end") from problem
     return RunFolder(path, result, True)
 
@@ -85,16 +83,16 @@ def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
 def stored_config(folder: Path) -> dict[str, Any]:
     """A run's own config."""
     try:
-        stored = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as problem:
+        stored = read_yaml(folder / CONFIG)
+    except (OSError, Damaged) as problem:
         raise BadCheckpoint(f"{folder / CONFIG} cannot be read: {problem}") from problem
     return {key: value for key, value in stored.items() if key not in ("resume", "plan")}
 
 
 def _differences(path: Path, config: dict[str, Any]) -> str:
     try:
-        before = flat(essence(yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))))
-    except (OSError, yaml.YAMLError, AttributeError):
+        before = flat(essence(read_yaml(path / CONFIG)))
+    except (OSError, Damaged):
         return "its config.yaml cannot be read"
     now = flat(essence(config))
     keys = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
@@ -150,8 +148,8 @@ def job_folder(sweep: Path, overrides: Sequence[str], identity: str) -> Path:
 
 def _identity(path: Path) -> str | None:
     try:
-        return json.loads((path / ENVIRONMENT).read_bytes())["identity"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_json(path / ENVIRONMENT)["identity"]
+    except (OSError, Damaged, KeyError):
         return None
 
 

@@ -1,4 +1,4 @@
-"""What people type: every mistake is told in three lines that help, nothing is trained, and nothing is left but in the cache."""
+"""What people type: every mistake is told in three lines that help, and nothing is trained or left behind."""
 
 import shlex
 from pathlib import Path

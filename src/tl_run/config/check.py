@@ -165,8 +165,8 @@ def _check_length(run: Run) -> None:
     steps, epochs, warmup = run.training.max_steps, run.training.epochs, run.optimizer.warmup
     if steps and warmup >= max(steps, 1):
         raise BadOption(
-            f"optimizer.warmup={warmup:g} steps are not over in training.max_steps={steps}: type fewer, or a share such "
-            "as optimizer.warmup=0.1"
+            f"optimizer.warmup={warmup:g} steps are not over in training.max_steps={steps}: type fewer, or a share "
+            "such as optimizer.warmup=0.1"
         )
     freeze = run.freeze
     if isinstance(freeze, FreezeGradual) and not steps and 0 < epochs <= freeze.head_first:

@@ -31,7 +31,9 @@ def explain(problem: Exception) -> str | None:
     if isinstance(problem, OverrideParseException):
         line = str(problem).splitlines()[0]
         if plain := lookalikes(str(problem.override)):
-            return f"'{problem.override}' has signs that only look like '-' or a quotation mark: type {shlex.quote(plain)}"
+            return (
+                f"'{problem.override}' has signs that only look like '-' or a quotation mark: type {shlex.quote(plain)}"
+            )
         return (
             f"'{problem.override}' cannot be read as option=value: {line}\n"
             f"  put quotes around special characters, and others around them for the shell: {_typed(problem.override)}"

@@ -1,4 +1,4 @@
-"""What was typed, looked at before Hydra does: dashes, blanks and signs that the shell, or a text editor, has put in."""
+"""What was typed, looked at before Hydra does: dashes, blanks and signs that a shell or an editor has put in."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ NAME = r"[A-Za-z_][\w./@-]*"
 
 
 def check_typed(arguments: Sequence[str], options: Sequence[str]) -> None:
-    """Raises: BadOption, with what to type, for what is neither a flag nor an override; `options` are those of a run."""
+    """Raises: BadOption, with what to type, for what is neither flag nor override; `options` are those of a run."""
     left = [*arguments]
     while left:
         argument, following = left.pop(0), left[0] if left else ""
@@ -35,8 +35,8 @@ def check_typed(arguments: Sequence[str], options: Sequence[str]) -> None:
             raise BadOption(f"'{argument} {following}': between them must be no space: type {argument}{following}")
         elif argument.endswith(",") and "=" in argument:
             rest = following if _word(following) else ""
-            blank = ", with no space" if rest else ", without the comma at its end"
-            raise BadOption(f"'{argument}' ends in a comma: type {argument.rstrip(',')}{',' + rest if rest else ''}{blank}")
+            typed = f"{argument}{rest}, with no space" if rest else f"{argument.rstrip(',')}, without it"
+            raise BadOption(f"'{argument}' ends in a comma: type {typed}")
         elif "=" not in argument and not argument.startswith("~"):
             raise BadOption(_word_alone(argument, following, left))
         elif argument.startswith("="):

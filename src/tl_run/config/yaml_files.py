@@ -42,7 +42,7 @@ def _problem(path: Path) -> str | None:
             return None
         if not isinstance(root, yaml.MappingNode):
             return ", line 1: options are written as 'name: value', one a line"
-        if _size(root, {}) > MOST:
+        if size(root) > MOST:
             return f": aliases (*name) within aliases stand for more than {MOST:,} values: write them out"
         return _repeated(root)
     except UnicodeDecodeError as problem:
@@ -62,17 +62,17 @@ def _problem(path: Path) -> str | None:
         return f": {str(problem).splitlines()[0]}"
 
 
-def _size(node: yaml.Node, known: dict[int, int]) -> int:
+def size(node: yaml.Node, known: dict[int, int] | None = None) -> int:
     """How many nodes there are once aliases are written out. Raises: RecursionError for what contains itself."""
+    known = {} if known is None else known
     if id(node) in known:
         if not known[id(node)]:
             raise RecursionError
         return known[id(node)]
     known[id(node)] = 0
     below = [each for pair in node.value for each in pair] if isinstance(node, yaml.MappingNode) else node.value
-    size = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(_size(each, known) for each in below))
-    known[id(node)] = size
-    return size
+    known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(size(each, known) for each in below))
+    return known[id(node)]
 
 
 def _repeated(node: yaml.Node) -> str | None:
