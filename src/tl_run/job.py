@@ -100,7 +100,9 @@ def _place(hydra: Any, config: dict[str, Any]) -> tuple[Path, bool]:
 
 
 def _resumed(plain: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """A run's own config, but for where it is to go on."""
+    """A run's own config, but for where it is to go on. What it lacks is filled in for the check, not for its identity:
+    an older run stays the run that it was."""
     stored, now = stored_config(Path(plain["resume"])), plain["hardware"]
     typed = [override.partition("=")[0].partition(".")[2] for override in overrides if override.startswith(WHERE)]
-    return plain | stored | {"hardware": now | stored["hardware"] | {key: now[key] for key in typed}}
+    asked = {key: plain[key] for key in ("resume", "plan")}
+    return stored | asked | {"hardware": stored["hardware"] | {key: now[key] for key in typed}}
