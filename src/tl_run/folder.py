@@ -41,6 +41,10 @@ def enter(path: Path, *, fresh: bool, config: dict[str, Any], identity: str) -> 
     mine = claim_fresh(path) if fresh else path
     if not fresh:
         durable.make_folder(path)
+        if links := sorted(each.name for each in path.iterdir() if each.is_symlink()):
+            raise BadCheckpoint(
+                f"{path / links[0]} is a link, and nothing is written through one: put there what it leads to"
+            )
     with Lock(mine):
         durable.clean(mine, locked=True)
         durable.clean(mine / "checkpoints", locked=True)
@@ -86,6 +90,8 @@ def stored_config(folder: Path) -> dict[str, Any]:
         stored = read_yaml(folder / CONFIG)
     except (OSError, Damaged) as problem:
         raise BadCheckpoint(f"{folder / CONFIG} cannot be read: {problem}") from problem
+    if not all(isinstance(stored.get(group), dict) for group in ("task", "model", "hardware")):
+        raise BadCheckpoint(f"{folder / CONFIG} is no config of a run: task, model and hardware are needed")
     return {key: value for key, value in stored.items() if key not in ("resume", "plan")}
 
 
