@@ -13,7 +13,7 @@ from tl_run import task
 from tl_run.config.check import check
 from tl_run.config.older import complete
 from tl_run.errors import BadCheckpoint, BadOption
-from tl_run.folder import CONFIG, RESULT, stored_config
+from tl_run.folder import CONFIG, ENVIRONMENT, RESULT, stored_config
 from tl_run.stored_files import Damaged, read_json
 
 if TYPE_CHECKING:
@@ -40,7 +40,19 @@ class Finished:
         """What result.json holds. Raises: BadOption when the run has none yet."""
         if not (self.path / RESULT).is_file():
             raise BadOption(f"{self.path}: {_unfinished(self.path)}")
-        return _json(self.path / RESULT)
+        found = _json(self.path / RESULT)
+        metric = found.get("metric")
+        if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
+            raise BadCheckpoint(f"{self.path / RESULT} is damaged: it names no metric")
+        return found
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Checksums of the files that it began with. Raises: BadCheckpoint when its folder does not say."""
+        found = _json(self.path / ENVIRONMENT).get("weights")
+        if not isinstance(found, dict):
+            raise BadCheckpoint(f"{self.path / ENVIRONMENT} is damaged: it names no weights")
+        return found
 
 
 def open_run(path: Path) -> Finished:

@@ -1,4 +1,4 @@
-"""A run folder from anyone: it may be refused or be right, but no code runs, nothing outside changes, and it ends soon."""
+"""A run folder from anyone: refused or right, but no code runs, nothing outside changes, it ends soon."""
 
 import json
 import shutil
@@ -140,3 +140,40 @@ def test_nothing_runs_and_nothing_outside_changes(case, what, run, said, tmp_pat
     assert made <= {"run", "cache", "hf", "told.csv", "r.html", "r.csv", "report.md", "r-transfer.csv"}
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
     assert not (tmp_path.parent / "outside").exists()
+
+
+ESCAPES = "\x1b]0;mine\x07\x1b[2J\x9b31m[red]<script>alert(1)</script>"
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_names_of_a_foreign_run_steer_neither_terminal_nor_page(what, run, said):
+    text = (run / "result.json").read_text().replace("accuracy", json.dumps(ESCAPES)[1:-1])
+    text = text.replace('"good"', json.dumps(ESCAPES)).replace('"bad"', json.dumps("../../x\n" + ESCAPES))
+    (run / "result.json").write_text(text)
+    config = json.loads((run / "model/config.json").read_text())
+    config["id2label"]["0"] = ESCAPES
+    (run / "model/config.json").write_text(json.dumps(config))
+    stored = yaml.safe_load((run / "config.yaml").read_text())
+    stored["task"]["name"] = ESCAPES
+    (run / "config.yaml").write_text(yaml.safe_dump(stored))
+    code, out, err = said(what, run)
+    assert code in (0, 2, 3), err
+    for sign in ("\x1b", "\x9b", "\x07"):
+        assert sign not in out + err
+    for page in (Path("r.html"), run / "explain.html"):
+        if page.exists():
+            assert "<script>alert" not in page.read_text()
+
+
+@pytest.mark.parametrize("name", [".lock", "metrics.jsonl", "terminal.log", "checkpoints", "model", "result.json"])
+def test_nothing_is_written_through_a_link(name, run, said, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("theirs")
+    shutil.rmtree(run / name) if (run / name).is_dir() else (run / name).unlink(missing_ok=True)
+    whole = name in ("checkpoints", "model")
+    (run / name).symlink_to(tmp_path / "outside" / ("" if whole else "file"))
+    code, _, err = said("resume", run)
+    assert code == 3
+    assert f"run/{name} is a link, and nothing is written through one" in err
+    assert [path.name for path in (tmp_path / "outside").iterdir()] == ["file"]
+    assert (tmp_path / "outside" / "file").read_text() == "theirs"
