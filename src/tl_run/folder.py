@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tl_run import durable
-from tl_run.errors import BadCheckpoint
+from tl_run.errors import BadCheckpoint, BadOption
 from tl_run.identity import essence
 from tl_run.lock import Lock
+from tl_run.secrets import mask, scrub
 from tl_run.stored_files import Damaged, read_json, read_yaml
 
 ENVIRONMENT, RESULT, CONFIG, OVERRIDES = "environment.json", "result.json", "config.yaml", "overrides.yaml"
@@ -115,6 +116,16 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def check_name(path: Path) -> Path:
+    """The path of a run or sweep. Raises: BadOption where its name would show a secret."""
+    if scrub(str(path)) != str(path):
+        raise BadOption(
+            f"{path}: a folder would show this secret in its name: type another hydra.run.dir, hydra.sweep.dir, "
+            "sweep.name or task.name"
+        )
+    return path
+
+
 def claim_fresh(path: Path) -> Path:
     """Hydra has made the folder already, perhaps for two starts at once: whoever creates `.lock` first has it."""
     durable.make_folder(path)
@@ -168,7 +179,7 @@ def of_the_run(overrides: Iterable[str]) -> list[str]:
 def job_name(overrides: Sequence[str], identity: str) -> str:
     """`freeze-trunk_lr-1e-4_seed-0_3f9a1c2e`: can be typed back without quotes, and is the same for the same job."""
     parts = []
-    for override in sorted(of_the_run(overrides)):
+    for override in mask(sorted(of_the_run(overrides))):
         key, _, value = override.lstrip("+~").partition("=")
         parts.append(f"{key.rsplit('.', 1)[-1]}-{value.rsplit('/', 1)[-1]}")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(parts))[:100].strip("-._")

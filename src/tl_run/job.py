@@ -11,7 +11,7 @@ from tl_run import distributed
 from tl_run.config import check
 from tl_run.errors import BAD_INPUT, JOB_FAILED, BadOption, Interrupted
 from tl_run.failures import in_words
-from tl_run.folder import TERMINAL, drop_if_empty, job_folder, of_the_run, stored_config
+from tl_run.folder import TERMINAL, check_name, drop_if_empty, job_folder, of_the_run, stored_config
 from tl_run.prepare import prepare
 from tl_run.signals import Signals
 from tl_run.start import start
@@ -30,6 +30,7 @@ def job(config: DictConfig) -> float | None:
     if hydra.mode == RunMode.MULTIRUN:
         return in_sweep(check.resolve(config), overrides, Path(hydra.sweep.dir))
     try:
+        check_name(Path(hydra.runtime.output_dir))
         plain = check.resolve(config)
         if plain["resume"] and all(override.startswith(WHERE) for override in overrides):
             plain = _resumed(plain, overrides)
