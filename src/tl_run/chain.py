@@ -1,6 +1,5 @@
 """A run that starts from another run: where its model lies, and what came before, back to the first."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from tl_run.errors import BadOption
 from tl_run.folder import ENVIRONMENT, RESULT
+from tl_run.stored_files import Damaged, read_json
 
 
 def followed(config: dict[str, Any], overrides: Sequence[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -51,11 +51,11 @@ def _result(run: Path, option: str) -> dict[str, Any]:
     if not (run / ENVIRONMENT).is_file():
         raise BadOption(f"{option}: no run lies there (a run folder holds {ENVIRONMENT} and {RESULT})")
     try:
-        found: dict[str, Any] = json.loads((run / RESULT).read_bytes())
+        found = read_json(run / RESULT)
         link(found)
     except FileNotFoundError:
         raise BadOption(f"{option}: the run is not finished: tl-run {shlex.quote(f'resume={run}')}") from None
-    except (OSError, ValueError, KeyError, TypeError) as problem:
+    except (OSError, Damaged, KeyError) as problem:
         raise BadOption(f"{option}: its {RESULT} cannot be read: {problem}") from problem
     return found
 

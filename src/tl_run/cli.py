@@ -6,8 +6,13 @@ import sys
 from pathlib import Path
 
 from tl_run import distributed, errors
-from tl_run.config import check, messages, several
+from tl_run.config import check, messages, several, yaml_files
+from tl_run.config.typed import check_typed, quoted
 from tl_run.failures import outcome
+
+NO_NAME = re.compile(r"[-+]?[\d._]+(e[-+]?\d+)?|true|false|null|nan|[-+]?inf", re.IGNORECASE)
+OWN = ("seed", "resume", "plan")
+"""Options of a run that are in no group."""
 
 
 def main() -> None:
@@ -39,6 +44,7 @@ def _compose_and_run(arguments: list[str]) -> None:
             return None
 
     sys.argv = [sys.argv[0], *translate(arguments)]
+    yaml_files.check(sys.argv[1:])
     # With full errors Hydra raises instead of printing, and `explain` can find the nearest name.
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -83,6 +89,8 @@ def _for_each_job(arguments: list[str], problem: Exception) -> list[str]:
 
 def translate(arguments: list[str]) -> list[str]:
     """What Hydra does not know: `--plan`, a run folder named by `resume=`, and a list as a group's choice (refused)."""
+    check_typed(arguments, (*check.GROUPS, *OWN))
+    arguments = [quoted(argument) for argument in arguments]
     multirun = [a for a in arguments if a in ("-m", "--multirun")]  # argparse wants it before or after all overrides
     known = multirun[:1] + [a for a in arguments if a not in ("--plan", "-m", "--multirun")]
     known += ["plan=true"] if "--plan" in arguments else []
@@ -97,6 +105,8 @@ def translate(arguments: list[str]) -> list[str]:
         group = typed.lstrip("+~")
         if group in check.GROUPS and group != "experiment" and (typed.startswith("~") or value == "null"):
             raise errors.BadOption(f"{argument}: every run has a {group}; tl-run --help lists them: type {group}=...")
+        if (group in check.GROUPS or group.startswith("hydra/")) and NO_NAME.fullmatch(value):
+            raise errors.BadOption(f"{argument}: a choice is a name, and tl-run --help lists them: type {group}=...")
         if group in check.GROUPS and value.startswith("["):
             choices = value.strip("[]").split(",")
             raise errors.BadOption(
@@ -109,7 +119,7 @@ def translate(arguments: list[str]) -> list[str]:
             folder = value.strip("'\"").rstrip("/")
             if not (Path(folder) / "config.yaml").is_file():
                 raise errors.BadOption(f"resume={folder}: no run lies there (a run folder holds config.yaml)")
-            quoted = re.sub(r"(['\\])", r"\\\1", folder)
-            known = [f"resume='{quoted}'" if a == argument else a for a in known] + [f"hydra.run.dir='{quoted}'"]
+            plain = re.sub(r"(['\\])", r"\\\1", folder)
+            known = [f"resume='{plain}'" if a == argument else a for a in known] + [f"hydra.run.dir='{plain}'"]
             break
     return known

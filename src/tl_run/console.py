@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
+from tl_run.plain import plain
 from tl_run.report.statistics import FEWEST, told
 from tl_run.sweep.summary import Setting
 
@@ -44,11 +44,11 @@ class Terminal:
             grid.add_column(style="bold")
             grid.add_column(overflow="fold")
             for name, words in rows:
-                grid.add_row(name, Text(words))
+                grid.add_row(name, plain(words))
             self.console.print(grid)
         else:
             for name, words in rows:
-                self.console.print(Text(f"{name:<11} {words}"))
+                self.console.print(plain(f"{name:<11} {words}"))
         for note in notes:
             self.note(note)
 
@@ -58,7 +58,7 @@ class Terminal:
         for column in ("state", "folder"):
             table.add_column(column, overflow="fold")
         for job in jobs:
-            table.add_row(job.state, Text(str(job.folder)))
+            table.add_row(job.state, plain(str(job.folder)))
         whole(self.console, table)
 
     def summary(self, settings: Sequence[Setting]) -> None:
@@ -66,19 +66,19 @@ class Terminal:
         for task, own in groupby(settings, lambda setting: setting.task):
             rows = list(own)
             table = Table(box=None, pad_edge=False, header_style="dim")
-            table.add_column(Text(task))
+            table.add_column(plain(task))
             for column in ("runs", "validation", "trainable", "seconds"):
                 table.add_column(column, justify="right")
             for row in rows:
                 trainable = row.results[0]["parameters"]["trainable"]
                 seconds = mean(result["seconds"]["total"] for result in row.results)
                 cells = (told(row.validation), f"{trainable:,}", f"{seconds:.1f}")
-                table.add_row(Text(row.words), str(len(row.results)), *cells)
+                table.add_row(plain(row.words), str(len(row.results)), *cells)
             self.console.print()
             whole(self.console, table)
             best = rows[0]
             if best.test:
-                self.console.print(Text(f"best by validation: {best.words}; its test {best.metric} {told(best.test)}"))
+                self.console.print(plain(f"best by validation: {best.words}; its test {best.metric} {told(best.test)}"))
         counts = {len(row.results) for row in settings}
         if max(counts, default=0) >= FEWEST:
             self.note(
@@ -87,11 +87,11 @@ class Terminal:
 
     def note(self, words: str) -> None:
         """Something the user should know."""
-        self.console.print(Text(f"note: {words}", style="dim"))
+        self.console.print(plain(f"note: {words}", style="dim"))
 
     def warn(self, words: str) -> None:
         """Something the user should look at."""
-        self.console.print(Text(f"warning: {words}", style="yellow"))
+        self.console.print(plain(f"warning: {words}", style="yellow"))
 
     def start(self, steps: int, done: int, best: float | None) -> None:
         """Begin the live line at step `done` of `steps`, where `best` is the best score so far."""
@@ -122,7 +122,7 @@ class Terminal:
             self._progress.update(self._task, completed=record.step, **fields)
         if record.kind == "phase":
             at, number, words = record.step, record.values["phase"], record.tables["learns"]
-            self.console.print(Text(f"epoch {record.epoch:5.2f}  step {at:5d}  phase {number} begins: {words}"))
+            self.console.print(plain(f"epoch {record.epoch:5.2f}  step {at:5d}  phase {number} begins: {words}"))
         if record.kind == "validation":
             value, best = record.values[metric], record.values[f"best/{metric}"]
             text = f"epoch {record.epoch:5.2f}  step {record.step:5d}  validation {metric} {value:.4f}"
@@ -130,7 +130,7 @@ class Terminal:
             text += f"  C {record.values['C']:g}" if "C" in record.values else ""  # of a head that is solved
             text += "  best" if best != self._best else ""
             self._best = best
-            self.console.print(Text(text))
+            self.console.print(plain(text))
 
     def storing(self, done: int, total: int, seconds: float) -> None:
         """How far the store is filled; a line of its own at the end."""
@@ -150,11 +150,9 @@ class Terminal:
         """Scores, the table of classes when they are few, and where everything lies."""
         metric = result["metric"]["name"]
         self.console.print()
-        self.console.print(
-            f"validation  {metric} [bold]{result['validation'][metric]:.4f}[/]  (step {result['best_step']})"
-        )
+        self._score("validation", metric, result["validation"][metric], f"step {result['best_step']}")
         if self.in_sweep:
-            self.console.print(Text(f"folder      {folder}\n"))
+            self.console.print(plain(f"folder      {folder}\n"))
             return
         if test := result["test"]:
             self._scores("test", metric, {name: value for name, value in test.items() if "/" not in name})
@@ -170,20 +168,23 @@ class Terminal:
             self.console.print(table)
         if len(tables.get("per_type", ())) in range(1, LARGEST_SHOWN + 1):
             self.console.print(_classes("type", tables["per_type"]))
-        self.console.print(Text(f"folder      {folder}"))
+        self.console.print(plain(f"folder      {folder}"))
         for name in tasks or [""]:
             run, model = (folder, f"{folder}/model") if not name else (f"{folder}/model/{name}",) * 2
-            self.console.print(Text(f"model       {model}   (tl-predict {shlex.quote(run)} new.csv)"))
+            self.console.print(plain(f"model       {model}   (tl-predict {shlex.quote(run)} new.csv)"))
         if (Path(folder) / "adapter").is_dir():
             self.console.print(
-                Text(f"adapter     {folder}/adapter   (peft.PeftModel.from_pretrained(<base model>, ...))")
+                plain(f"adapter     {folder}/adapter   (peft.PeftModel.from_pretrained(<base model>, ...))")
             )
         above = folder if Path(folder).is_absolute() or ".." in Path(folder).parts else Path(folder).parts[0]
-        self.console.print(Text(f"curves      tensorboard --logdir {shlex.quote(str(above))}"))
+        self.console.print(plain(f"curves      tensorboard --logdir {shlex.quote(str(above))}"))
+
+    def _score(self, split: str, metric: str, value: float, more: str) -> None:
+        self.console.print(plain(f"{split:<11} {metric} ") + plain(f"{value:.4f}", "bold") + plain(f"  ({more})"))
 
     def _scores(self, title: str, metric: str, scores: Mapping[str, Any]) -> None:
         others = ", ".join(f"{k} {v:.4f}" for k, v in scores.items() if isinstance(v, float) and k != metric)
-        self.console.print(f"{title:<11} {metric} [bold]{scores[metric]:.4f}[/]  ({others})")
+        self._score(title, metric, scores[metric], others)
 
 
 def whole(console: Console, table: Table) -> None:
@@ -201,9 +202,9 @@ def _classes(what: str, rows: Mapping[str, Mapping[str, Any]], confusion: Sequen
     for column in ("precision", "recall", "f1", "support"):
         table.add_column(column, justify="right")
     for name in rows if confusion else ():
-        table.add_column(Text(f"as {name}"), justify="right")
+        table.add_column(plain(f"as {name}"), justify="right")
     for name, counts in zip(rows, confusion or [()] * len(rows), strict=True):
         row = rows[name]
         scores = [f"{row[key]:.3f}" for key in ("precision", "recall", "f1")]
-        table.add_row(Text(name), *scores, str(row["support"]), *map(str, counts))
+        table.add_row(plain(name), *scores, str(row["support"]), *map(str, counts))
     return table

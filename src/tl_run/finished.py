@@ -3,20 +3,19 @@
 What can be told without torch is told before it is imported.
 """
 
-import json
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from tl_run import task
 from tl_run.config.check import check
+from tl_run.config.older import complete
 from tl_run.config.options import Several
-from tl_run.errors import BadOption
-from tl_run.folder import CONFIG, RESULT
+from tl_run.errors import BadCheckpoint, BadOption
+from tl_run.folder import CONFIG, ENVIRONMENT, RESULT, stored_config
+from tl_run.stored_files import Damaged, read_json
 
 if TYPE_CHECKING:
     from tl_run.data.encoded import Encoded
@@ -50,8 +49,24 @@ class Finished:
         none yet."""
         if not (self.path / RESULT).is_file():
             raise BadOption(f"{self.path}: {_unfinished(self.path)}")
-        found = json.loads((self.path / RESULT).read_text(encoding="utf-8"))
-        return found | {"metric": {"name": found["tasks"][self.name]["metric"]}} if self.name else found
+        found = _json(self.path / RESULT)
+        metric = found.get("metric")
+        if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
+            raise BadCheckpoint(f"{self.path / RESULT} is damaged: it names no metric")
+        if not self.name:
+            return found
+        try:
+            return found | {"metric": {"name": str(found["tasks"][self.name]["metric"])}}
+        except (KeyError, TypeError) as problem:
+            raise BadCheckpoint(f"{self.path / RESULT} is damaged: it names no metric of {self.name}") from problem
+
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Checksums of the files that it began with. Raises: BadCheckpoint when its folder does not say."""
+        found = _json(self.path / ENVIRONMENT).get("weights")
+        if not isinstance(found, dict):
+            raise BadCheckpoint(f"{self.path / ENVIRONMENT} is damaged: it names no weights")
+        return found
 
 
 def open_run(path: Path) -> Finished:
@@ -67,8 +82,9 @@ def open_run(path: Path) -> Finished:
 def _open(path: Path, name: str) -> Finished:
     if not (path / CONFIG).is_file():
         raise BadOption(f"{path}: no run lies there (a run folder holds {CONFIG})")
-    stored = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
-    tasks = stored["task"].get("tasks", {})
+    stored = stored_config(path)
+    task_options = stored.get("task")
+    tasks = (task_options.get("tasks") if isinstance(task_options, dict) else None) or {}
     if name not in (tasks or ("",)):
         one = next(iter(tasks), None)
         what = f"several tasks ({', '.join(tasks)}): type one of their models, such as" if one else "one task: type"
@@ -77,8 +93,10 @@ def _open(path: Path, name: str) -> Finished:
         )
     if not (path / "model" / name / "config.json").is_file():
         raise BadOption(f"{path}: {_unfinished(path)}")
-    before = {"augment": {"name": "none"}}  # a run may be from before there was this group
-    options = check(before | stored | {"resume": None, "plan": False})
+    try:
+        options = check(complete(stored | {"resume": None, "plan": False}))
+    except BadOption as problem:
+        raise BadOption(f"{path / CONFIG}: {problem}") from problem
     if name:
         assert isinstance(options.task, Several)
         options = replace(options, task=options.task.tasks[name])
@@ -95,9 +113,13 @@ def name_labels(run: Finished) -> None:
             f"{run.path} is a run of task.kind={run.options.task.kind}: this works with texts that have labels, a "
             f"number, tags or a relation ({', '.join(RATED)})"
         )
-    config = json.loads((run.model / "config.json").read_text(encoding="utf-8"))
-    names = config.get("id2label", {0: "LABEL_0", 1: "LABEL_1"})  # transformers' default is not written down
-    run.kind.restore(SimpleNamespace(num_labels=len(names), id2label={int(i): name for i, name in names.items()}))
+    path = run.model / "config.json"
+    names = _json(path).get("id2label", {0: "LABEL_0", 1: "LABEL_1"})  # transformers' default is not written down
+    try:
+        names = {int(i): str(name) for i, name in names.items()}
+    except (AttributeError, ValueError) as problem:
+        raise BadCheckpoint(f"{path}: id2label holds no names by number") from problem
+    run.kind.restore(SimpleNamespace(num_labels=len(names), id2label=names))
 
 
 def load(run: Finished, device: Any) -> tuple[Any, Any, "Hardware"]:
@@ -123,6 +145,13 @@ def evaluate(
 
     pad = padding(tokenizer)
     return evaluation.evaluate(model, run.kind, encoded, batch_size=batch_size, pad=pad, hardware=hardware)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return read_json(path)
+    except (OSError, Damaged) as problem:
+        raise BadCheckpoint(f"{path} cannot be read: {problem}") from problem
 
 
 def _unfinished(path: Path) -> str:

@@ -1,19 +1,18 @@
 """One rule for the same run again: done is told, unfinished goes on, another run is refused and nothing is touched."""
 
 import contextlib
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tl_run import durable
-from tl_run.errors import BadCheckpoint
+from tl_run.errors import BadCheckpoint, BadOption
 from tl_run.identity import essence
 from tl_run.lock import Lock
+from tl_run.secrets import mask, scrub
+from tl_run.stored_files import Damaged, read_json, read_yaml
 
 ENVIRONMENT, RESULT, CONFIG, OVERRIDES = "environment.json", "result.json", "config.yaml", "overrides.yaml"
 TERMINAL, LOG = "terminal.log", "tl-run.log"
@@ -43,6 +42,10 @@ def enter(path: Path, *, fresh: bool, config: dict[str, Any], identity: str) -> 
     mine = claim_fresh(path) if fresh else path
     if not fresh:
         durable.make_folder(path)
+        if links := sorted(each.name for each in path.iterdir() if each.is_symlink()):
+            raise BadCheckpoint(
+                f"{path / links[0]} is a link, and nothing is written through one: put there what it leads to"
+            )
     with Lock(mine):
         durable.settle(mine)
         durable.clean(mine, locked=True)
@@ -64,8 +67,8 @@ def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
             )
         return RunFolder(path, None, False)
     try:
-        found = json.loads((path / ENVIRONMENT).read_bytes())["identity"]
-    except (ValueError, KeyError, TypeError) as problem:
+        found = read_json(path / ENVIRONMENT)["identity"]
+    except (Damaged, KeyError) as problem:
         raise BadCheckpoint(f"{path / ENVIRONMENT} is damaged; nothing was touched") from problem
     if found != identity:
         words = _differences(path, config)
@@ -77,8 +80,8 @@ def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
     result = None
     if (path / RESULT).is_file():
         try:
-            result = json.loads((path / RESULT).read_bytes())
-        except ValueError as problem:
+            result = read_json(path / RESULT)
+        except Damaged as problem:
             raise BadCheckpoint(f"{path / RESULT} is damaged: remove it, and the run goes on from its end") from problem
     return RunFolder(path, result, True)
 
@@ -86,16 +89,18 @@ def _look(path: Path, config: dict[str, Any], identity: str) -> RunFolder:
 def stored_config(folder: Path) -> dict[str, Any]:
     """A run's own config."""
     try:
-        stored = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as problem:
+        stored = read_yaml(folder / CONFIG)
+    except (OSError, Damaged) as problem:
         raise BadCheckpoint(f"{folder / CONFIG} cannot be read: {problem}") from problem
+    if not all(isinstance(stored.get(group), dict) for group in ("task", "model", "hardware")):
+        raise BadCheckpoint(f"{folder / CONFIG} is no config of a run: task, model and hardware are needed")
     return {key: value for key, value in stored.items() if key not in ("resume", "plan")}
 
 
 def _differences(path: Path, config: dict[str, Any]) -> str:
     try:
-        before = flat(essence(yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))))
-    except (OSError, yaml.YAMLError, AttributeError):
+        before = flat(essence(read_yaml(path / CONFIG)))
+    except (OSError, Damaged):
         return "its config.yaml cannot be read"
     now = flat(essence(config))
     keys = [key for key in sorted(before.keys() | now.keys()) if before.get(key) != now.get(key)]
@@ -110,6 +115,16 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return found
+
+
+def check_name(path: Path) -> Path:
+    """The path of a run or sweep. Raises: BadOption where its name would show a secret."""
+    if scrub(str(path)) != str(path):
+        raise BadOption(
+            f"{path}: a folder would show this secret in its name: type another hydra.run.dir, hydra.sweep.dir, "
+            "sweep.name or task.name"
+        )
+    return path
 
 
 def claim_fresh(path: Path) -> Path:
@@ -151,8 +166,8 @@ def job_folder(sweep: Path, overrides: Sequence[str], identity: str) -> Path:
 
 def _identity(path: Path) -> str | None:
     try:
-        return json.loads((path / ENVIRONMENT).read_bytes())["identity"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_json(path / ENVIRONMENT)["identity"]
+    except (OSError, Damaged, KeyError):
         return None
 
 
@@ -165,7 +180,7 @@ def of_the_run(overrides: Iterable[str]) -> list[str]:
 def job_name(overrides: Sequence[str], identity: str) -> str:
     """`freeze-trunk_lr-1e-4_seed-0_3f9a1c2e`: can be typed back without quotes, and is the same for the same job."""
     parts = []
-    for override in sorted(of_the_run(overrides)):
+    for override in mask(sorted(of_the_run(overrides))):
         key, _, value = override.lstrip("+~").partition("=")
         parts.append(f"{key.rsplit('.', 1)[-1]}-{value.rsplit('/', 1)[-1]}")
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", "_".join(parts))[:100].strip("-._")

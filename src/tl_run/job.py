@@ -11,7 +11,7 @@ from tl_run import distributed
 from tl_run.config import check
 from tl_run.errors import BAD_INPUT, JOB_FAILED, BadOption, Interrupted
 from tl_run.failures import in_words
-from tl_run.folder import TERMINAL, drop_if_empty, job_folder, of_the_run, stored_config
+from tl_run.folder import TERMINAL, check_name, drop_if_empty, job_folder, of_the_run, stored_config
 from tl_run.prepare import prepare
 from tl_run.signals import Signals
 from tl_run.start import start
@@ -30,6 +30,7 @@ def job(config: DictConfig) -> float | None:
     if hydra.mode == RunMode.MULTIRUN:
         return in_sweep(check.resolve(config), overrides, Path(hydra.sweep.dir))
     try:
+        check_name(Path(hydra.runtime.output_dir))
         plain = check.resolve(config)
         if plain["resume"] and all(override.startswith(WHERE) for override in overrides):
             plain = _resumed(plain, overrides)
@@ -100,7 +101,9 @@ def _place(hydra: Any, config: dict[str, Any]) -> tuple[Path, bool]:
 
 
 def _resumed(plain: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """A run's own config, but for where it is to go on."""
+    """A run's own config, but for where it is to go on. What it lacks is filled in for the check, not for its identity:
+    an older run stays the run that it was."""
     stored, now = stored_config(Path(plain["resume"])), plain["hardware"]
     typed = [override.partition("=")[0].partition(".")[2] for override in overrides if override.startswith(WHERE)]
-    return plain | stored | {"hardware": now | stored["hardware"] | {key: now[key] for key in typed}}
+    asked = {key: plain[key] for key in ("resume", "plan")}
+    return stored | asked | {"hardware": stored["hardware"] | {key: now[key] for key in typed}}

@@ -1,13 +1,12 @@
 """Everything about a run that can fail without torch: options, where model and data lie, what the data holds."""
 
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tl_run import chain, embedded, hub, identity, task
-from tl_run.config import check, several
+from tl_run.config import check, older, several
 from tl_run.config.options import AnyTask, BackTranslation, ImageText, Run, Scratch, Several, TransE
 from tl_run.data import doubts, sources, splits, synonyms
 from tl_run.data.table import Table
@@ -16,6 +15,7 @@ from tl_run.folder import CONFIG
 from tl_run.model import folder as model_folder_of
 from tl_run.model.scratch import folder as scratch
 from tl_run.model.scratch import graph
+from tl_run.stored_files import Damaged, read_json
 from tl_run.task.kind import Kind
 from tl_run.task.several import Several as SeveralKinds
 
@@ -62,7 +62,7 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     started = time.time()
     several.refuse_typed(config, overrides)
     config, links = chain.followed(config, overrides)
-    options = check.check(config)
+    options = check.check(older.complete(config) if config["resume"] else config)
     kind = task.load(options.task)
     if isinstance(options.model, Scratch) and not kind.auto_classes <= {*options.model.auto_classes}:
         what = f"model={options.model.name} has no head for task={options.task.name}"
@@ -168,8 +168,10 @@ def _teacher(options: Run, labels: list[str]) -> Path | None:
             f"transfer.teacher={typed}: there is no model with a head (lacking: {', '.join(lacking)}): type the folder "
             "of a finished run, or its model folder"
         )
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    known = [*config.get("id2label", {}).values()]
+    try:
+        known = [str(name) for name in read_json(folder / "config.json").get("id2label", {}).values()]
+    except (OSError, Damaged, AttributeError) as problem:
+        raise BadOption(f"transfer.teacher={typed}: its config.json cannot be read: {problem}") from problem
     if sorted(known) != sorted(labels):
         raise BadOption(
             f"transfer.teacher={typed}: it knows the labels {', '.join(known[:6]) or 'of no task'}; the task has "

@@ -15,10 +15,10 @@ from tl_run import audit, checkpoint, durable, freeze, fsdp, optimizer, outcome,
 from tl_run.build import Built, build
 from tl_run.console import Terminal
 from tl_run.distributed import ALONE, Group
+from tl_run.doubts import doubts
 from tl_run.environment import compare, describe
 from tl_run.errors import Interrupted, MachineFault
 from tl_run.evaluation import Evaluation, evaluate
-from tl_run.failures import printable
 from tl_run.folder import CONFIG, ENVIRONMENT, OVERRIDES, RESULT, RunFolder
 from tl_run.model import compact
 from tl_run.plan import hyperparameters, rows
@@ -42,8 +42,8 @@ def run(
     """
     built = build(job, group)
     terminal.plan(rows(built, folder.path), built.notes)
-    for doubt in job.task.doubts:
-        terminal.warn(printable(doubt))
+    for words in [*job.task.doubts, *doubts(built)]:
+        terminal.warn(words)
     if job.options.plan:
         return None
     session = Session(built, folder, terminal, signals, group)

@@ -6,7 +6,8 @@ from typing import Any
 
 # `tokens` is a column of a task and `tokenizers` a package: neither is a secret.
 KEY = re.compile(r"token(?![a-z])|secret|password|passwd|api_?key|credential", re.IGNORECASE)
-TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+# Of a URL as a path only one slash is left.
+TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}|(?:(?<=://)|(?<=:/))[^/\s:@]+:[^/\s]+(?=@)")
 MASK = "***"
 
 

@@ -9,8 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from tl_run import distributed, identity
 from tl_run.distributed import ALONE, Group
-from tl_run.errors import BadOption, Interrupted
-from tl_run.folder import CONFIG, ENVIRONMENT, RunFolder, claim_fresh, drop_if_empty, enter, let_go, stored_config
+from tl_run.errors import BadCheckpoint, BadOption, Interrupted
+from tl_run.folder import (
+    CONFIG,
+    ENVIRONMENT,
+    RESULT,
+    RunFolder,
+    claim_fresh,
+    drop_if_empty,
+    enter,
+    let_go,
+    stored_config,
+)
 from tl_run.prepare import Job
 from tl_run.signals import Signals
 
@@ -101,7 +111,11 @@ def _result(
 ) -> dict[str, Any] | None:
     if folder.result is not None:
         terminal.note(f"{folder.path} is done; its result:")
-        terminal.result(folder.result, str(folder.path))
+        try:
+            terminal.result(folder.result, str(folder.path))
+        except (LookupError, TypeError, ValueError, AttributeError) as problem:
+            where = folder.path / RESULT
+            raise BadCheckpoint(f"{where} is damaged: remove it, and the run goes on from its end") from problem
         return folder.result
     from tl_run.run import run
 

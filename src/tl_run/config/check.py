@@ -12,6 +12,7 @@ from tl_run.config.check_transfer import check_transfer
 from tl_run.config.options import (
     SOLVED,
     Classification,
+    FreezeGradual,
     FreezePattern,
     FreezePhase,
     FreezeSchedule,
@@ -63,9 +64,17 @@ def resolve(config: DictConfig) -> dict[str, Any]:
     try:
         plain = OmegaConf.to_container(several.composed(config), resolve=True, throw_on_missing=False)
     except OmegaConfBaseException as problem:
-        raise BadOption(f"{getattr(problem, 'full_key', '') or 'config'}: {str(problem).splitlines()[0]}") from problem
+        raise BadOption(uninterpolated(problem)) from problem
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def uninterpolated(problem: OmegaConfBaseException) -> str:
+    """An interpolation that leads nowhere, or to itself."""
+    option, words = problem.full_key or "config", str(problem).splitlines()[0]
+    if words.startswith("Recursive interpolation"):
+        return f"{option}: its ${{...}} leads back to the option itself: type a value"
+    return f"{option}: {words}"
 
 
 def check(config: dict[str, Any]) -> Run:
@@ -89,6 +98,8 @@ def check(config: dict[str, Any]) -> Run:
     columns = [*task.columns.values()]
     if len(set(columns)) < len(columns):
         raise BadOption(f"task.{', '.join(task.columns)} must be different columns, found {', '.join(columns)}")
+    if run.model.path == "":
+        raise BadOption("model.path='' names nothing: type model.path=<hub id or folder>, or model=tiny")
     if isinstance(task, QuestionAnswering) and task.stride >= task.max_length:
         raise BadOption(
             f"task.stride={task.stride} tokens are shared by two windows of task.max_length={task.max_length}: type "
@@ -161,7 +172,24 @@ def check(config: dict[str, Any]) -> Run:
     if run.hardware.device == "cpu" and run.hardware.name == "gpu":
         raise BadOption("hardware=gpu and hardware.device=cpu contradict each other: type hardware=cpu")
     _check_processes(run)
+    _check_length(run)
     return run
+
+
+def _check_length(run: Run) -> None:
+    """What would begin only after the run has ended."""
+    steps, epochs, warmup = run.training.max_steps, run.training.epochs, run.optimizer.warmup
+    if steps and warmup >= max(steps, 1):
+        raise BadOption(
+            f"optimizer.warmup={warmup:g} steps are not over in training.max_steps={steps}: type fewer, or a share "
+            "such as optimizer.warmup=0.1"
+        )
+    freeze = run.freeze
+    if isinstance(freeze, FreezeGradual) and not steps and 0 < epochs <= freeze.head_first:
+        raise BadOption(
+            f"freeze=gradual and training.epochs={epochs}: the head learns alone for the first freeze.head_first="
+            f"{freeze.head_first:g} epochs, and no layer ever would: type more epochs, or freeze=trunk"
+        )
 
 
 def _check_vision(run: Run) -> None:
@@ -202,6 +230,11 @@ def _check_processes(run: Run) -> None:
         if hardware.shard:
             raise BadOption(f"hardware={hardware.name}: one process has nothing to share: type hardware.processes=2")
         return
+    if run.training.batch_size < hardware.ranks:
+        raise BadOption(
+            f"training.batch_size={run.training.batch_size} is smaller than {several}, which share every batch: type a "
+            f"batch size of {hardware.ranks} or more, or fewer processes"
+        )
     if hardware.device == "mps":
         raise BadOption(f"{several}: an Apple GPU is of one process: type hardware.processes=1, or hardware=cpu")
     if not task.divisible:

@@ -13,8 +13,9 @@ from hydra.errors import (
 )
 from omegaconf.errors import OmegaConfBaseException
 
-from tl_run.config.check import GROUPS
+from tl_run.config.check import GROUPS, uninterpolated
 from tl_run.config.names import did_you_mean
+from tl_run.config.typed import lookalikes
 
 
 def folder() -> Path:
@@ -29,6 +30,10 @@ def explain(problem: Exception) -> str | None:
         return _no_choice(problem)
     if isinstance(problem, OverrideParseException):
         line = str(problem).splitlines()[0]
+        if plain := lookalikes(str(problem.override)):
+            return (
+                f"'{problem.override}' has signs that only look like '-' or a quotation mark: type {shlex.quote(plain)}"
+            )
         return (
             f"'{problem.override}' cannot be read as option=value: {line}\n"
             f"  put quotes around special characters, and others around them for the shell: {_typed(problem.override)}"
@@ -40,7 +45,7 @@ def explain(problem: Exception) -> str | None:
     if isinstance(problem, HydraException):
         return str(problem).splitlines()[0]
     if isinstance(problem, OmegaConfBaseException):
-        return f"{problem.full_key or 'config'}: {str(problem).splitlines()[0]}"
+        return uninterpolated(problem)
     return None
 
 
@@ -53,14 +58,29 @@ def _typed(override: object) -> str:
 
 def _no_choice(problem: MissingConfigException) -> str:
     found = re.search(r"'([^']+)'", str(problem))
-    group, _, choice = (problem.missing_cfg_file or (found.group(1) if found else "")).rpartition("/")
-    choices = sorted(problem.options or [])
+    missing = problem.missing_cfg_file or (found.group(1) if found else "")
+    group, _, choice = missing.rpartition("/")
+    if missing.partition("/")[0] in GROUPS:  # a path or a hub id as a choice has slashes of its own
+        group, _, choice = missing.partition("/")
     if not group:
         return str(problem).splitlines()[0]
+    choices = sorted(problem.options or [path.stem for path in (folder() / group).glob("*.yaml")])
+    inside = re.match(r"In '([^']+)'", str(problem))
+    where = f"{inside[1]}.yaml: " if inside and inside[1] != "run" else ""
+    near = "" if "/" in choice else did_you_mean(choice, choices)
     return (
-        f"there is no {group} named '{choice}'.{did_you_mean(choice, choices)}\n"
+        f"{where}there is no {group} named '{choice}'.{near}{_by_its_place(group, choice)}\n"
         f"  {group} is one of: {', '.join(choices) or '(none)'}"
     )
+
+
+def _by_its_place(group: str, choice: str) -> str:
+    """A folder, hub id or file as the choice: it has an option of its own."""
+    if group == "model" and choice:
+        return f" For a folder or hub id type model=custom model.path={choice}"
+    if group == "task" and Path(choice).suffix.lower() in (".csv", ".tsv", ".json", ".jsonl", ".parquet"):
+        return f" For your own file type task=classification task.train={choice}"
+    return ""
 
 
 def _no_option(problem: ConfigCompositionException) -> str:
@@ -75,6 +95,8 @@ def _no_option(problem: ConfigCompositionException) -> str:
         )
     group = re.search(r"Could not override '([^'@=]+)'", first)
     key = getattr(cause, "full_key", None) or (group.group(1) if group else "")
+    if there := re.search(r"An item is already at '([^']+)'", first):
+        return f"{there[1]} is an option already: type {there[1]}=..., without '+'"
     if not key or "@" in first:
         return first
     if key in GROUPS:

@@ -21,6 +21,7 @@ ALIASES = {
     "evaluation_strategy": "training.eval_every",
     "save_steps": "training.checkpoint_every",
     "save_total_limit": "training.keep_checkpoints",
+    "patience": "training.early_stopping.patience",
     "early_stopping_patience": "training.early_stopping.patience",
     "weight_decay": "optimizer.weight_decay",
     "warmup_ratio": "optimizer.warmup",
@@ -33,6 +34,8 @@ ALIASES = {
     "use_cpu": "hardware=cpu",
     "torch_compile": "hardware.compile",
     "fsdp": "hardware=fsdp",
+    "gpus": "hardware.processes",
+    "num_gpus": "hardware.processes",
     "num_processes": "hardware.processes",
     "nproc_per_node": "hardware.processes",
     "nnodes": "hardware.nodes",
@@ -46,6 +49,9 @@ ALIASES = {
     "dataset_config_name": "task.subset",
     "task_name": "task",
     "train_file": "task.train",
+    "dev": "task.validation",
+    "eval": "task.validation",
+    "val": "task.validation",
     "validation_file": "task.validation",
     "test_file": "task.test",
     "dropout": "model.dropout",
@@ -64,11 +70,18 @@ ALIASES = {
     "text_column_name": "task.text",
     "label_column_name": "task.label",
     "output_dir": "hydra.run.dir",
+    "directory": "hydra.run.dir",
+    "random_seed": "seed",
+    "random_state": "seed",
+    "manual_seed": "seed",
     "resume_from_checkpoint": "resume=<run folder>",
     "freeze_encoder": "freeze=trunk",
     "use_lora": "adapter=lora",
     "use_peft": "adapter=lora",
     "peft_type": "adapter",
+    "rank": "adapter.rank (with adapter=lora)",
+    "alpha": "adapter.alpha (with adapter=lora)",
+    "targets": "adapter.targets (with adapter=lora)",
     "r": "adapter.rank (with adapter=lora)",
     "lora_r": "adapter.rank (with adapter=lora)",
     "lora_rank": "adapter.rank (with adapter=lora)",
@@ -88,7 +101,8 @@ def did_you_mean(typed: str, known: Collection[str], options: bool = False) -> s
     if options and typed in ALIASES:
         return f" Did you mean '{ALIASES[typed]}'?"
     names = dict(zip(others, known, strict=True))
-    near = [names[name] for name in get_close_matches(typed, names, n=1, cutoff=0.6)]
+    near = [names[name] for name in others if sorted(name) == sorted(typed)]  # letters that have changed places
+    near += [names[name] for name in get_close_matches(typed, names, n=1, cutoff=0.6)]
     if options and not near:
         near = [ALIASES[name] for name in get_close_matches(typed, ALIASES, n=1, cutoff=0.8)]
     return f" Did you mean '{near[0]}'?" if near else ""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 import types
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -26,7 +27,7 @@ class Range:
         if self.at_least is not None and number < self.at_least:
             return f"must be at least {self.at_least:g}"
         if self.at_most is not None and number > self.at_most:
-            return f"must be at most {self.at_most:g}"
+            return f"must be at most {self.at_most:.10g}"
         if self.above is not None and number <= self.above:
             return f"must be above {self.above:g}"
         if self.below is not None and number >= self.below:
@@ -98,7 +99,9 @@ def _chosen(members: tuple[Any, ...], value: Mapping[str, Any]) -> Any:
 
 def _dataclass(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     if not isinstance(value, Mapping):
-        problems.append(f"{path}: expected options, found {value!r}")
+        names = [*get_type_hints(kind)]
+        shown = f": type {path}.{names[0]}={value}" if isinstance(value, bool | int | float | str) else ""
+        problems.append(f"{path}: expected options ({', '.join(names)}), found {value!r}{shown}")
         return None
     hints = get_type_hints(kind, include_extras=True)
     for key in value:
@@ -161,5 +164,14 @@ def _plain(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
         dict: "a map",
     }
     shown = "null" if value is None else f"'{value}'"
-    problems.append(f"{path}: {shown} is not {words.get(origin, origin.__name__)}")
+    problems.append(f"{path}: {shown} is not {words.get(origin, origin.__name__)}{_hint(origin, value)}")
     return None
+
+
+def _hint(wanted: Any, value: Any) -> str:
+    """What was probably meant by a value of another type."""
+    if wanted is str and isinstance(value, bool):
+        return ": in YAML yes, no, on and off are true and false: put the word in quotes"
+    if wanted is float and isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?\s*%", value):
+        return f": type {float(value.rstrip('% ')) / 100:g}"
+    return ""

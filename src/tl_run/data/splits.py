@@ -98,5 +98,6 @@ def _held_out(
 def _shots(rows: list[Any], stratum: Callable[[Any], Any], shots: int, seed: int) -> list[Any]:
     strata = _by_stratum(rows, stratum, np.random.default_rng([seed, 1]))
     if (fewest := min(map(len, strata))) < shots:
-        raise BadInput(f"task.shots={shots}, but one class has only {fewest} training examples")
+        few = f"one class has only {fewest} training examples"
+        raise BadInput(f"task.shots={shots}, but {few}: type task.shots={fewest}")
     return [rows[i] for i in sorted(i for members in strata for i in members[:shots])]

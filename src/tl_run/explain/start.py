@@ -1,12 +1,10 @@
 """The model as it was before its run changed it: the checkpoint it began with, or the same random weights."""
 
-import json
 from typing import Any
 
 from tl_run import embedded, hub, identity
 from tl_run.errors import BadInput
 from tl_run.finished import Finished
-from tl_run.folder import ENVIRONMENT
 from tl_run.model import pretrained
 from tl_run.model.design import Design
 from tl_run.task.kind import Kind
@@ -25,8 +23,7 @@ def start(run: Finished) -> Any:
         else:
             wanted = hub.Wanted("model", options.path, "model.path", "model=tiny", options.revision)
             folder = hub.find([wanted])[0].folder
-        then = json.loads((run.path / ENVIRONMENT).read_text(encoding="utf-8"))["weights"]
-        if identity.of_model(folder) != then:
+        if identity.of_model(folder) != run.weights:
             raise BadInput(f"{options.path}: what lies there now are not the files that the run began with")
     return pretrained.load(
         folder,

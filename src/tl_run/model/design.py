@@ -1,6 +1,5 @@
 """What a head is: its kind, the layers it reads, how it pools them, and what suits a model where that is left open."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import transformers
 
 from tl_run.errors import BadInput, BadOption
 from tl_run.model.pooling import POOLINGS
+from tl_run.stored_files import read_json
 
 DESIGN = "head.json"
 MIXED = ("dense", "weighted")  # they read all layers
@@ -106,7 +106,7 @@ def settle(design: Design, config: Any, tokenizer: Any, name: str) -> Design:
 def read_design(folder: Path) -> Design:
     """The design of the head that lies in a model folder. Raises: BadInput when it cannot be read."""
     try:
-        design = Design(**json.loads((folder / DESIGN).read_text(encoding="utf-8")))
+        design = Design(**read_json(folder / DESIGN))
     except (OSError, ValueError, TypeError) as problem:
         raise BadInput(f"{folder / DESIGN} cannot be read: {problem}") from problem
     if design.kind not in (*KINDS, TOWERS) or design.pooling not in (*POOLINGS, "attention"):

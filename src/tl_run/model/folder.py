@@ -1,8 +1,9 @@
 """What a pretrained model's folder must hold, in the layout of `save_pretrained`. No pickle is ever read."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
+
+from tl_run.stored_files import read_json
 
 FILES = {
     "config": ("config.json",),
@@ -29,7 +30,7 @@ def lacks(folder: Path, files: Sequence[str]) -> list[str]:
         return [*(each for each in lacking if not each.startswith("weights")), f"weights: {NO_PICKLE}; {how}"]
     for index in folder.glob("*.safetensors.index.json"):
         try:
-            parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            parts = set(read_json(index)["weight_map"].values())
         except (ValueError, KeyError, AttributeError):
             return [*lacking, f"a readable {index.name}"]
         lacking += sorted(part for part in parts if not (folder / part).is_file())

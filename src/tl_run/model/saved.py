@@ -5,7 +5,7 @@ from typing import Any
 
 import transformers
 
-from tl_run.errors import BadInput
+from tl_run.errors import BadInput, Failure
 from tl_run.model import heads, scratch, two_towers
 from tl_run.model.design import DESIGN
 from tl_run.model.folder import FILES
@@ -49,7 +49,9 @@ def load_model(folder: Path) -> tuple[Any, Any]:
         model = auto.from_pretrained(
             folder, config=config, use_safetensors=True, **DATA_ONLY, **no_pooler(auto, config)
         )
-    except (OSError, ValueError, KeyError) as problem:
+    except Failure:
+        raise
+    except Exception as problem:  # transformers raises OSError, ValueError, KeyError and its backends' own
         raise BadInput(f"{folder} cannot be loaded: {first_line(problem)}") from problem
     if ours:
         model = heads.restore(model, folder)

@@ -6,6 +6,7 @@ from typing import Any
 
 from tl_run.errors import BadOption
 from tl_run.model.design import Design
+from tl_run.stored_files import read_json
 
 NAMES = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "last": "lasttoken"}
 """What it calls poolings."""
@@ -34,7 +35,7 @@ def pooling(folder: Path) -> str | None:
     """
     path = folder / POOLING / "config.json"
     try:
-        config = dict(json.loads(path.read_text(encoding="utf-8")))
+        config = read_json(path)
     except (OSError, ValueError, TypeError):
         return None
     asked = [name.removeprefix(PREFIX) for name, on in config.items() if name.startswith(PREFIX) and on is True]

@@ -22,6 +22,7 @@ from tl_run.model.pretrained import Pretrained
 from tl_run.model.pretrained import load as load_one
 from tl_run.model.start import Start, tensors
 from tl_run.model.towers import Vectors
+from tl_run.stored_files import read_json
 
 MARK = "two-towers.json"
 WEIGHTS = "head.safetensors"
@@ -133,7 +134,7 @@ def load(
 def restore(folder: Path) -> tuple[TwoTowers, Processors]:
     """What `save_pretrained` has written. Raises: BadInput when it cannot be read."""
     try:
-        shape = json.loads((folder / MARK).read_text(encoding="utf-8"))
+        shape = read_json(folder / MARK)
         trunks = []
         for part in ("text", "vision"):
             config = transformers.AutoConfig.from_pretrained(folder / part, **reading.DATA_ONLY)

@@ -14,11 +14,11 @@ from tl_run import chain
 from tl_run.errors import BadOption
 from tl_run.folder import CONFIG, ENVIRONMENT, OVERRIDES, RESULT, flat
 from tl_run.identity import essence
+from tl_run.stored_files import Damaged, read_json, read_yaml
 from tl_run.sweep import ledger
 
 METRICS = "metrics.jsonl"
 CHAIN = "model.from_run"
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a thousand configs in one second instead of seven
 MARKS = {CONFIG, ENVIRONMENT, RESULT, OVERRIDES}
 """A folder that holds one of these is a run's."""
 
@@ -135,7 +135,7 @@ def _read(folder: Path) -> Run:
         raise _LeftOut("its study ended it: the others did better" if _pruned(folder) else "not finished")
     result, environment = (_json(folder / name) for name in (RESULT, ENVIRONMENT))
     try:
-        config = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=LOADER)
+        config = read_yaml(folder / CONFIG)
         decides = essence({key: value for key, value in config.items() if key != "seed"})
         metric, test = result["metric"]["name"], result["test"]
         # What begins with nothing gets a vocabulary from its training texts, which the seed may draw.
@@ -165,7 +165,7 @@ def _read(folder: Path) -> Run:
         )
     except OSError as problem:
         raise _LeftOut(f"{CONFIG} cannot be read: {problem.strerror}") from problem
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+    except Damaged as problem:
         raise _LeftOut(f"{CONFIG} is damaged") from problem
     except KeyError as problem:
         raise _LeftOut(f"{RESULT} or {ENVIRONMENT} of another version: no {problem}") from problem
@@ -213,14 +213,11 @@ def _direction(result: dict[str, Any], folder: Path) -> bool:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        return read_json(path)
     except OSError as problem:
         raise _LeftOut(f"{path.name} cannot be read: {problem.strerror}") from problem
-    except ValueError as problem:
+    except Damaged as problem:
         raise _LeftOut(f"{path.name} is damaged") from problem
-    if not isinstance(found, dict):
-        raise _LeftOut(f"{path.name} is damaged")
-    return found
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
@@ -233,7 +230,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     for line in text.splitlines():
         try:
             value = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             found.append(value)

@@ -6,10 +6,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table as Grid
-from rich.text import Text
 
 from tl_run.console import whole
 from tl_run.failures import printable
+from tl_run.plain import plain
 from tl_run.report.content import Part
 from tl_run.report.runs import Found
 from tl_run.report.tables import INTERVAL, Table, cell
@@ -20,10 +20,10 @@ SHOWN = 20  # rows of a table, and folders that do not count
 def show(parts: Sequence[Part], found: Found, written: Sequence[Path], console: Console) -> None:
     """All parts, then the runs that do not count, and where everything lies."""
     for part in parts:
-        console.print(Text(part.settings.title, style="bold"))
-        console.print(Text(part.headline))
+        console.print(plain(part.settings.title, style="bold"))
+        console.print(plain(part.headline))
         if part.best != part.headline:
-            console.print(Text(part.best))
+            console.print(plain(part.best))
         console.print()
         _table(console, part.settings)
         if part.gains:
@@ -31,19 +31,19 @@ def show(parts: Sequence[Part], found: Found, written: Sequence[Path], console: 
             _table(console, part.gains)
             console.print()
             for words in part.sentences:
-                console.print(Text(f"- {words}"))
+                console.print(plain(f"- {words}"))
         for words in part.cautions:
-            console.print(Text(f"caution: {words}", style="yellow"))
+            console.print(plain(f"caution: {words}", style="yellow"))
         console.print()
-    console.print(Text(f"note: {INTERVAL}", style="dim"))
+    console.print(plain(f"note: {INTERVAL}", style="dim"))
     if found.left_out:
-        console.print(Text(f"{len(found.runs)} runs count, {len(found.left_out)} are left out:"))
+        console.print(plain(f"{len(found.runs)} runs count, {len(found.left_out)} are left out:"))
         for name, why in found.left_out[:SHOWN]:
-            console.print(Text(printable(f"  {name}: {why}")))
+            console.print(plain(printable(f"  {name}: {why}")))
         if (more := len(found.left_out) - SHOWN) > 0:
-            console.print(Text(f"  and {more} more, named in the page"))
+            console.print(plain(f"  and {more} more, named in the page"))
     for path in written:
-        console.print(Text(printable(str(path))))
+        console.print(plain(printable(str(path))))
 
 
 def _table(console: Console, table: Table) -> None:
@@ -55,7 +55,7 @@ def _table(console: Console, table: Table) -> None:
     left = [f"{more} more rows"] if (more := len(table.rows) - SHOWN) > 0 else []
     left += [", ".join(table.columns[count:])] if table.columns[count:] else []
     if left:
-        console.print(Text(f"in the page besides: {' and '.join(left)}", style="dim"))
+        console.print(plain(f"in the page besides: {' and '.join(left)}", style="dim"))
 
 
 def _width(console: Console, grid: Grid) -> int:
@@ -65,7 +65,7 @@ def _width(console: Console, grid: Grid) -> int:
 def _grid(table: Table, count: int) -> Grid:
     grid = Grid(box=None, pad_edge=False, header_style="dim")
     for i, column in enumerate(table.columns[:count]):
-        grid.add_column(Text(column), justify="right" if table.numeric(i) else "left")
+        grid.add_column(plain(column), justify="right" if table.numeric(i) else "left")
     for row in table.rows[:SHOWN]:
-        grid.add_row(*(Text(cell(value)) for value in row[:count]))
+        grid.add_row(*(plain(cell(value)) for value in row[:count]))
     return grid

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from tl_run.console import whole
 from tl_run.failures import printable
+from tl_run.plain import plain
 from tl_run.report.statistics import Difference, told
 from tl_run.shift.figures import Apart, Shift
 from tl_run.shift.gains import ADAPTED, SOURCE_ONLY, Gains
@@ -29,8 +29,8 @@ def show(
     """What is compared, the figures, the runs, notes, and last the sentence."""
     for name, side in (("source", source), ("target", target)):
         more = f", and {shift.texts:,} others as its other half" if side is source else ""
-        console.print(Text(f"{name:<8}{printable(side.name)}: {shift.texts:,} of {len(side.texts):,} texts{more}"))
-    console.print(Text(f"{'model':<8}{printable(model)}, frozen; the mean of the last layer over a text's tokens\n"))
+        console.print(plain(f"{name:<8}{printable(side.name)}: {shift.texts:,} of {len(side.texts):,} texts{more}"))
+    console.print(plain(f"{'model':<8}{printable(model)}, frozen; the mean of the last layer over a text's tokens\n"))
     whole(console, _apart(shift.shift, shift.yardstick))
     console.print()
     whole(console, _each(shift))
@@ -39,11 +39,11 @@ def show(
         whole(console, _observed(gains))
     console.print()
     for note in notes:
-        console.print(Text(printable(f"note: {note}"), style="dim"))
-    console.print(Text(sentence(shift)))
+        console.print(plain(printable(f"note: {note}"), style="dim"))
+    console.print(plain(sentence(shift)))
     for gains in observed:
         if words := observed_in_words(gains):
-            console.print(Text(words))
+            console.print(plain(words))
 
 
 def sentence(shift: Shift) -> str:
@@ -103,7 +103,7 @@ def _each(shift: Shift) -> Table:
     names = sorted({name for sample in samples for name in sample.labels or ()})
     for name in names if len(names) <= MOST_LABELS else ():
         shares = (None if sample.labels is None else sample.labels.get(name, 0.0) for sample in samples)
-        table.add_row(Text(printable(f"label {name}")), *(_cell(share, ".1%") for share in shares))
+        table.add_row(plain(printable(f"label {name}")), *(_cell(share, ".1%") for share in shares))
     return table
 
 
@@ -112,7 +112,9 @@ def _observed(gains: Gains) -> Table:
     table = _table(printable(title), "seeds", "test", "to source only", "to ceiling")
     for row in gains.rows:
         words = printable(f"{row.role}: {row.words}")
-        table.add_row(Text(words), str(len(row.test)), told(row.test), _told(row.to_source_only), _told(row.to_ceiling))
+        table.add_row(
+            plain(words), str(len(row.test)), told(row.test), _told(row.to_source_only), _told(row.to_ceiling)
+        )
     return table
 
 
@@ -130,7 +132,7 @@ def _cell(value: float | None, form: str) -> str:
 
 def _table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(Text(first))
+    table.add_column(plain(first))
     for name in others:
         table.add_column(name, justify="right")
     return table

@@ -11,8 +11,8 @@ from typing import Self
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
+from tl_run.plain import plain
 from tl_run.sweep.ledger import DONE, FAILED, INTERRUPTED, PRUNED, RUNNING, Reader
 from tl_run.sweep.plan import Planned, parts
 
@@ -79,7 +79,7 @@ class Board:
                 counts = Counter(self.states.values())
                 ended = len(self.jobs) - counts[WAITING] - counts[RUNNING]
                 line = f"[{ended}/{self.total}] {state:<7} {self.words[own]}  {self.names[own]}"
-                self.console.print(Text(line))
+                self.console.print(plain(line))
 
     def _table(self) -> Group:
         """The running first, then what failed, is done and waits, as much as the window holds."""
@@ -93,9 +93,9 @@ class Board:
             if state == RUNNING:
                 seconds = f"{time.monotonic() - self.since.get(own, time.monotonic()):.0f}"
             words = _so_far(self.jobs[own]) if state == RUNNING else self.words.get(own, "")
-            table.add_row(Text(self.names[own]), state, Text(words), seconds)
+            table.add_row(plain(self.names[own]), state, plain(words), seconds)
         total = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
-        return Group(Text(f"{self.total} jobs: {total}", style="bold"), table)
+        return Group(plain(f"{self.total} jobs: {total}", style="bold"), table)
 
 
 def _so_far(job: Planned) -> str:

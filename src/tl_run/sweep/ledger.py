@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tl_run import durable
+from tl_run.secrets import mask
 
 LEDGER = "sweep.jsonl"
 BEGUN, RUNNING, DONE, PRUNED, FAILED, INTERRUPTED = "begun", "running", "done", "pruned", "failed", "interrupted"
@@ -14,7 +15,7 @@ BEGUN, RUNNING, DONE, PRUNED, FAILED, INTERRUPTED = "begun", "running", "done", 
 
 def note(sweep: Path, state: str, overrides: list[str], **facts: Any) -> None:
     """Add a line, durably. Lines of several processes do not mix: each is one short write at the end of the file."""
-    row = {"time": round(time.time(), 3), "state": state, "overrides": overrides, **facts}
+    row = mask({"time": round(time.time(), 3), "state": state, "overrides": overrides, **facts})
     durable.make_folder(sweep)
     durable.append_line(sweep / LEDGER, json.dumps(row, ensure_ascii=False))
     durable.sync(sweep / LEDGER)

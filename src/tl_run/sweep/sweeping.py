@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from tl_run.console import Terminal
 from tl_run.errors import Interrupted, JobsFailed
 from tl_run.failures import in_words
+from tl_run.folder import check_name
 from tl_run.signals import Signals
 from tl_run.sweep.plan import Plan, Planned, plan
 from tl_run.sweep.summary import settings
@@ -44,7 +45,7 @@ class Sweeping:
     @property
     def folder(self) -> Path:
         """One for the whole sweep, also where its jobs are of different tasks."""
-        return Path(str(self.config.hydra.sweep.dir))
+        return check_name(Path(str(self.config.hydra.sweep.dir)))
 
     def parse(self, arguments: Sequence[str]) -> list[Override]:
         """What was typed. Raises: HydraException."""

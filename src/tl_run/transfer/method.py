@@ -46,8 +46,6 @@ class Method:
     """Why rows of the vocabulary that no text has are computed too, where they are."""
     moves_statistics = True
     """Whether batch normalization may take its statistics from the batches that the method makes."""
-    rates: Mapping[str, float] = {}
-    """Learning rates of its own modules, by their name in the model, where they are not that of the head."""
     unit = ""
     """For the plan: what a step is of, where that is not training.batch_size examples."""
     words = ""
@@ -62,6 +60,11 @@ class Method:
         `last` is the layer that gives the logits, where there is one; `sizes` counts the examples of each split.
         Raises: BadOption when the method needs what is not there.
         """
+        return {}
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Learning rates of its own modules, by their name in the model, where they are not that of the head."""
         return {}
 
     def streams(self) -> dict[str, Stream]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from tl_run import cache, durable, manifest
 from tl_run.errors import BadCheckpoint, BadInput, BadOption
+from tl_run.stored_files import read_json
 
 MODEL_TYPE = "tl_run_transe"
 NAMES = "names.json"
@@ -48,7 +49,7 @@ class Names:
     @classmethod
     def read(cls, folder: Path) -> "Names":
         """Those of a model folder. Raises: OSError, ValueError."""
-        data = json.loads((folder / NAMES).read_text(encoding="utf-8"))
+        data = read_json(folder / NAMES)
         try:
             return cls({kind: Origin(**data[kind]) for kind in KINDS})
         except (KeyError, TypeError) as problem:
