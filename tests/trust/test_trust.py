@@ -46,7 +46,7 @@ def rng() -> random.Random:
 
 @pytest.mark.parametrize("name", ["classification", "tagging", "qa", "masked lm", "stored activations"])
 def test_killed_at_operations_of_a_save_and_elsewhere(name: str, bench: Any, tally: Any, rng: random.Random) -> None:
-    script("kills").kill_in_forks(bench, name, 3, rng, tally)
+    script("kills").kill_in_forks(bench, name, 2, rng, tally)
 
 
 def test_a_save_is_found_among_the_operations(bench: Any) -> None:
@@ -60,7 +60,7 @@ def test_a_save_is_found_among_the_operations(bench: Any) -> None:
 
 @pytest.mark.parametrize("name", ["classification", "stored activations"])
 def test_power_cut(name: str, bench: Any, tally: Any, rng: random.Random) -> None:
-    script("power").cut_power(bench, name, 7, rng, tally)
+    script("power").cut_power(bench, name, 5, rng, tally)
 
 
 def test_what_a_power_cut_may_leave(tmp_path: Path, scripts: None) -> None:
