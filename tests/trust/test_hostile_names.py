@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,7 @@ import pytest
 from tl_run import cli, predict
 from tl_run.report import command as report
 
-LABELS = [
-    "../../x",
-    "<script>alert(1)</script>",
-    "line\nline",
-    "\x1b]0;mine\x07\x1b[31mred",
-    "[bold]no[/]",
-    "",
-    "ünï 中文",
-]
-LABELS = [label for label in LABELS if label]
+LABELS = ["../../x", "<script>alert(1)</script>", "line\nline", "\x1b]0;mine\x07\x1b[31mred", "[bold]no[/]", "ünï 中文"]
 GIVEN = ["task=classification", "task.train=train.jsonl", "task.max_length=16", "model=custom"]
 
 
@@ -73,17 +65,22 @@ def test_a_folder_that_cannot_be_is_told(name, given, tl_run, capsys, tmp_path):
     assert not left
 
 
-@pytest.mark.parametrize("name", ["../../outside", "a/../../b", "\x1b[31mred", "<script>", "con.", "x" * 120])
-def test_a_sweeps_job_stays_in_the_sweeps_folder(name, given, tl_run, capsys, tmp_path):
+@pytest.mark.parametrize("option", ["task.name", "model.name"])
+@pytest.mark.parametrize("name", ["../../outside", "a/../../b", "/etc", "..", "\x1b[31mred", "a\nb", "x" * 120, ""])
+def test_a_name_leads_no_run_out_of_outputs(option, name, given, tl_run, capsys, tmp_path):
     before = {path.name for path in tmp_path.parent.iterdir()}
-    assert tl_run(*given, "-m", f"task.name='{name}'", "seed=0", "sweep.name=mine", "--plan") == 0
-    out = capsys.readouterr().out
-    assert "1 to run" in out
-    assert "\x1b" not in out
+    assert tl_run(*given, f"{option}='{name}'") in (2, 5)
+    assert tl_run(*given, f"{option}='{name}'", "-m", "seed=0", "sweep.name=mine") in (1, 2)
+    err = capsys.readouterr().err
+    assert option in err
+    assert "\x1b" not in err
     assert {path.name for path in tmp_path.parent.iterdir()} == before
 
 
-def test_a_task_name_leads_no_run_out_of_outputs(given, tl_run, capsys, tmp_path):
-    assert tl_run(*given, "task.name=../../../outside") == 2
-    assert "task.name" in capsys.readouterr().err
+def test_a_jobs_folder_is_a_plain_name_in_the_sweeps(given, tl_run, tmp_path):
+    values = "'../../outside','<script>','a b'"
+    assert tl_run(*given, "-m", f"task.subset={values}", "sweep.name=mine") == 0
+    folders = [path for path in (tmp_path / "outputs/sweeps/mine").iterdir() if path.is_dir()]
+    assert len(folders) == 3
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", path.name) for path in folders)
     assert not (tmp_path.parent / "outside").exists()
