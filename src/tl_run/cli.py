@@ -9,6 +9,7 @@ from tl_run import distributed, errors
 from tl_run.config import check, messages, several, yaml_files
 from tl_run.config.typed import check_typed, quoted
 from tl_run.failures import outcome
+from tl_run.folder import drop_if_empty
 
 NO_NAME = re.compile(r"[-+]?[\d._]+(e[-+]?\d+)?|true|false|null|nan|[-+]?inf", re.IGNORECASE)
 OWN = ("seed", "resume", "plan")
@@ -59,6 +60,7 @@ def _compose_and_run(arguments: list[str]) -> None:
     except OSError as problem:  # a job's own faults do not come this way: Hydra could not make its folder
         if isinstance(problem, HydraException):  # a choice that is not there counts as a missing file
             raise
+        drop_if_empty(Path(problem.filename or ".").parent)  # it may have made those above
         raise errors.MachineFault(
             f"{problem.filename}: {problem.strerror}; type another hydra.run.dir or, in a sweep, hydra.sweep.dir"
         ) from problem

@@ -78,7 +78,8 @@ def _problem(want: Wanted, folder: Path | None) -> str | None:
     """Why this cannot work, whatever the hub says."""
     if folder and folder.is_dir():
         lacking = _lacks(want, folder)
-        return f"{want}: this folder lacks {', '.join(lacking)}" if lacking else None
+        instead = model_folder.another(Path(want.path)) if want.kind == "model" else ""
+        return f"{want}: this folder lacks {', '.join(lacking)}{instead}" if lacking else None
     if folder:
         return f"{want}: " + ("a file, not a folder" if folder.exists() else f"no such folder{_near(want.path)}")
     from huggingface_hub.errors import HFValidationError

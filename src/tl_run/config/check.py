@@ -98,6 +98,11 @@ def check(config: dict[str, Any]) -> Run:
     columns = [*task.columns.values()]
     if len(set(columns)) < len(columns):
         raise BadOption(f"task.{', '.join(task.columns)} must be different columns, found {', '.join(columns)}")
+    for option, name in (("task.name", task.name), ("model.name", run.model.name)):
+        if "/" in name or not name.isprintable() or not name.strip(". ") or len(name) > 100:
+            raise BadOption(
+                f"{option}={name[:100]!r} is part of a folder's name: type one of up to 100 characters and without '/'"
+            )
     if run.model.path == "":
         raise BadOption("model.path='' names nothing: type model.path=<hub id or folder>, or model=tiny")
     if isinstance(task, QuestionAnswering) and task.stride >= task.max_length:

@@ -37,5 +37,17 @@ def lacks(folder: Path, files: Sequence[str]) -> list[str]:
     return lacking
 
 
+def another(folder: Path) -> str:
+    """What the folder is instead, where it is none of a model, and what to type."""
+    if (folder / "adapter_config.json").is_file():
+        return "; it is an adapter alone: type the folder of its base model, or of a run that has merged it"
+    if (folder / "environment.json").is_file():
+        return f"; it is a run folder: type model.path={folder / 'model'}"
+    if (folder / "manifest.json").is_file() and (folder / "state.json").is_file():
+        run = folder.parent.parent
+        return f"; it is a checkpoint of a run: type resume={run} alone, or model.path={run / 'model'}"
+    return ""
+
+
 def _any(folder: Path, patterns: Sequence[str]) -> bool:
     return any(path.is_file() for pattern in patterns for path in folder.glob(pattern))

@@ -166,6 +166,11 @@ def _read(folder: Path, auto: Any, config: Any) -> tuple[Any, set[str], set[str]
     base = {key for key, _ in model.named_parameters()} - _outside(model)
     if base and base <= lacking:
         raise BadInput(f"model.path: {folder}: its weights are not those of a {type(model).__name__}")
+    if other := sorted(base & mismatched):
+        raise BadInput(f"model.path: {folder}: {other[0]} has another shape in its weights than config.json says")
+    if bad := [name for name, p in model.named_parameters() if name not in lacking and not p.isfinite().all()]:
+        more = f" and {len(bad) - 1} more tensors" if len(bad) > 1 else ""
+        raise BadInput(f"model.path: {folder}: there is NaN or infinity in {bad[0]}{more}: its training has failed")
     return model, lacking, set(report["unexpected_keys"]) | mismatched
 
 

@@ -15,14 +15,21 @@ from tl_run.model.scratch.graph import Names
 DATA_ONLY: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
+MOST_LAYERS = 10_000
+
+
 def read_config(folder: Path) -> Any:
     """The config of the model in a folder. Raises: BadInput when it cannot be read."""
     quiet()
     scratch.register()
     try:
-        return transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
+        config = transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
     except Exception as problem:  # transformers raises OSError, ValueError, KeyError and its backends' own
         raise BadInput(f"model.path: {folder} cannot be loaded: {first_line(problem)}") from problem
+    for name, value in config.to_dict().items():  # they are made one by one, before any weight is read
+        if "layer" in name and isinstance(value, int) and value > MOST_LAYERS:
+            raise BadInput(f"model.path: {folder}: its config.json says {name}={value}, and no model has so many")
+    return config
 
 
 def processor(folder: Path, what: str) -> Any:

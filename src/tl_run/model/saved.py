@@ -9,7 +9,7 @@ from tl_run.errors import BadInput, Failure
 from tl_run.model import heads, scratch, two_towers
 from tl_run.model.design import DESIGN
 from tl_run.model.folder import FILES
-from tl_run.model.reading import DATA_ONLY, first_line, no_pooler, processor, quiet
+from tl_run.model.reading import DATA_ONLY, first_line, no_pooler, processor, quiet, read_config
 from tl_run.model.scratch import graph
 
 AUTO_CLASSES = (  # of the kinds of task
@@ -42,7 +42,7 @@ def load_model(folder: Path) -> tuple[Any, Any]:
     try:
         others = (what for what in ("image processor", "names") if (folder / FILES[what][0]).is_file())
         tokenizer = processor(folder, next(others, "tokenizer"))
-        config = transformers.AutoConfig.from_pretrained(folder, **DATA_ONLY)
+        config = read_config(folder)
         auto = transformers.AutoModel if ours or config.model_type == graph.MODEL_TYPE else _auto_class(config)
         if auto is None:
             raise BadInput(f"{folder}: {config.architectures} is no model that a run has saved")

@@ -72,7 +72,8 @@ def page(parts: Sequence[Part], found: Found, folders: Sequence[str]) -> str:
 
 def frame(title: str, about: str, body: str, css: str = "") -> str:
     """A page around its body; `about`, its first line, and `body` are HTML."""
-    return f"""<!doctype html>
+    text = f"""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{escape(title)}</title><style>{CSS}{css}</style></head><body><main>
 <h1>{about}</h1>
