@@ -77,6 +77,7 @@ CENTRE = {
     "outcome",
     "plan",
     "environment",
+    "doubts",
 }
 PARTS = sorted({name.removeprefix("tl_run.") for name in MODULES} - CENTRE - {"tl_run", "hydra_plugins.tl_run_sweeper"})
 
@@ -93,8 +94,8 @@ def test_the_centre_of_the_star():
     assert importers("start") == {"job"}
     assert importers("prepare") == {"job", "start", "run", "build", "environment", "sweep.plan"}
     assert importers("run") == {"start"}
-    assert importers("build") == {"run", "outcome", "plan"}
-    for satellite in ("outcome", "plan", "environment"):
+    assert importers("build") == {"run", "outcome", "plan", "doubts"}
+    for satellite in ("outcome", "plan", "environment", "doubts"):
         assert importers(satellite) == {"run"}
     assert importers("predict") == importers("shift.command") == importers("__main__") == set()
 
@@ -145,6 +146,7 @@ def test_only_these_parts_see_options_at_all():
         "finished",
         "prepare",
         "sweep.plan",
+        "stored_files",
         "sweep.study",
         "task.*",
     }

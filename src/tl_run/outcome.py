@@ -106,8 +106,9 @@ def _tasks(task: Any, best: dict[str, float], final: Evaluation, split: str) -> 
 
 def _predictions(built: Built, folder: Path, split: str, final: Evaluation) -> None:
     lines: dict[str, list[str]] = {}
-    for example, row in zip(getattr(built.job.splits, split), _rows(built, split, final), strict=True):
-        task = f"-{example.task}" if _kinds(built.job) else ""
+    rows, several = _rows(built, split, final), _kinds(built.job)
+    of = [f"-{example.task}" for example in getattr(built.job.splits, split)] if several else [""] * len(rows)
+    for task, row in zip(of, rows, strict=True):
         lines.setdefault(task, []).append(json.dumps(row, ensure_ascii=False))
     for task, own in lines.items():
         durable.write_file(folder / f"predictions-{split}{task}.jsonl", ("\n".join(own) + "\n").encode())

@@ -22,20 +22,21 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
     run = _read(folder() / "run.yaml")
     choices = dict(entry.popitem() for entry in run.pop("defaults") if isinstance(entry, dict))
     del run["hydra"]
+    every = {group: run.pop(group, {}) for group in choices}
     whole = _filled(_inert(config), run)
     for group, choice in choices.items():
         if (folder() / group).is_dir() and group != "experiment":
             own = whole[group] if isinstance(whole.get(group), dict) else {}
-            whole[group] = _completed(own, folder() / group, choice)
+            whole[group] = _completed(own, every[group], folder() / group, choice)
     made: Any = OmegaConf.to_container(OmegaConf.create(whole), resolve=True)
     return _filled(config, made)
 
 
-def _completed(stored: dict[str, Any], group: Path, choice: str) -> dict[str, Any]:
-    """The options of a group; of several tasks those of each."""
+def _completed(stored: dict[str, Any], every: dict[str, Any], group: Path, choice: str) -> dict[str, Any]:
+    """The options of a group, of which `every` choice has some; of several tasks those of each."""
     if isinstance(tasks := stored.get("tasks"), dict) and group.name == "task":
-        return stored | {"tasks": {name: _completed(own, group, choice) for name, own in tasks.items()}}
-    return _filled(stored, _defaults(group, stored, choice))
+        return stored | {"tasks": {name: _completed(own, every, group, choice) for name, own in tasks.items()}}
+    return _filled(_filled(stored, _defaults(group, stored, choice)), every)
 
 
 def _inert(value: Any) -> Any:
