@@ -72,14 +72,14 @@ def page(parts: Sequence[Part], found: Found, folders: Sequence[str]) -> str:
 
 def frame(title: str, about: str, body: str, css: str = "") -> str:
     """A page around its body; `about`, its first line, and `body` are HTML."""
-    text = f"""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)<!doctype html>
+    text = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{escape(title)}</title><style>{CSS}{css}</style></head><body><main>
 <h1>{about}</h1>
 {body}
 </main></body></html>
 """
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _heading(part: Part) -> str:
