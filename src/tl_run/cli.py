@@ -106,7 +106,7 @@ def translate(arguments: list[str]) -> list[str]:
         group = typed.lstrip("+~")
         if (
             group in ("task.name", "model.name") and "$" not in value
-        ):  # Hydra makes the folder before anything is checked
+        ):  # before Hydra makes it
             check.check_name(group, value.strip("'\""))
         if group in check.GROUPS and group != "experiment" and (typed.startswith("~") or value == "null"):
             raise errors.BadOption(f"{argument}: every run has a {group}; tl-run --help lists them: type {group}=...")

@@ -1,6 +1,7 @@
 """The page: one HTML file that needs nothing else. The answer first, then the table, pictures, and the detail."""
 
 from collections.abc import Sequence
+import re
 from html import escape
 
 from tl_run import __version__
@@ -70,6 +71,9 @@ def page(parts: Sequence[Part], found: Found, folders: Sequence[str]) -> str:
     return frame(f"{title}: {runs} runs", about, nav + body + _read(found))
 
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
 def frame(title: str, about: str, body: str, css: str = "") -> str:
     """A page around its body; `about`, its first line, and `body` are HTML."""
     text = f"""<!doctype html>
@@ -79,7 +83,7 @@ def frame(title: str, about: str, body: str, css: str = "") -> str:
 {body}
 </main></body></html>
 """
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _heading(part: Part) -> str:
