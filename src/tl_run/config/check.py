@@ -98,11 +98,8 @@ def check(config: dict[str, Any]) -> Run:
     columns = [*task.columns.values()]
     if len(set(columns)) < len(columns):
         raise BadOption(f"task.{', '.join(task.columns)} must be different columns, found {', '.join(columns)}")
-    for option, name in (("task.name", task.name), ("model.name", run.model.name)):
-        if "/" in name or not name.isprintable() or not name.strip(". ") or len(name) > 100:
-            raise BadOption(
-                f"{option}={name[:100]!r} is part of a folder's name: type one of up to 100 characters and without '/'"
-            )
+    check_name("task.name", task.name)
+    check_name("model.name", run.model.name)
     if run.model.path == "":
         raise BadOption("model.path='' names nothing: type model.path=<hub id or folder>, or model=tiny")
     if isinstance(task, QuestionAnswering) and task.stride >= task.max_length:
@@ -179,6 +176,14 @@ def check(config: dict[str, Any]) -> Run:
     _check_processes(run)
     _check_length(run)
     return run
+
+
+def check_name(option: str, name: str) -> None:
+    """Raises: BadOption where a run's folder, which has this in its name, would lie elsewhere."""
+    if "/" in name or not name.isprintable() or not name.strip(". ") or len(name) > 100:
+        raise BadOption(
+            f"{option}={name[:100]!r} is part of a folder's name: type one of up to 100 characters and without '/'"
+        )
 
 
 def _check_length(run: Run) -> None:

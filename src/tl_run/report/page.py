@@ -1,6 +1,7 @@
 """The page: one HTML file that needs nothing else. The answer first, then the table, pictures, and the detail."""
 
 from collections.abc import Sequence
+import re
 from html import escape
 
 from tl_run import __version__
@@ -70,16 +71,19 @@ def page(parts: Sequence[Part], found: Found, folders: Sequence[str]) -> str:
     return frame(f"{title}: {runs} runs", about, nav + body + _read(found))
 
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
 def frame(title: str, about: str, body: str, css: str = "") -> str:
     """A page around its body; `about`, its first line, and `body` are HTML."""
-    text = f"""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)<!doctype html>
+    text = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{escape(title)}</title><style>{CSS}{css}</style></head><body><main>
 <h1>{about}</h1>
 {body}
 </main></body></html>
 """
+    return CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _heading(part: Part) -> str:
