@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tl_run.config import yaml_files
 from tl_run.folder import flat
 
 CORPUS = Path(__file__).parents[1] / "corpus_commands"
@@ -70,3 +71,7 @@ def test_what_is_doubtful_is_said_once(case, folder, tl_run, capsys):
 def test_without_a_doubt_nothing_is_said(tl_run, capsys):
     assert tl_run("--plan") == 0
     assert "warning: " not in capsys.readouterr().out
+
+
+def test_nothing_typed_names_no_folder_of_options():
+    yaml_files.check([])

@@ -4,6 +4,7 @@ They are the user's own and trusted; but aliases within aliases can make a file 
 """
 
 from collections.abc import Hashable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import yaml
@@ -25,7 +26,7 @@ def check(arguments: Sequence[str]) -> None:
 
 
 def _named(arguments: Sequence[str]) -> Iterator[Path]:
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in pairwise([*arguments, ""]):
         flag, equals, value = argument.partition("=")
         if flag in ("--config-dir", "-cd"):
             yield Path(value if equals else following)
