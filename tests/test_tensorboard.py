@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import resource
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,8 @@ from PIL import Image
 
 from finished_objects import compose, toy
 from tl_run.config import check
+from tl_run.errors import MACHINE
+from tl_run.failures import in_words
 from tl_run.plan import hyperparameters
 from tl_run.tensorboard import Board, draw_confusion
 
@@ -179,3 +183,27 @@ def test_what_a_run_shows(tl_run: Callable[..., int], bert: Path, tmp_path: Path
     assert len(curves) == 2
     layout = found.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
     assert all(tag in layout for tag in (b"train/loss", b"validation/accuracy", b"train/lr/.*"))
+
+
+def _write_on(board: Board) -> None:
+    for step in range(50):
+        board.text("long", "word " * 1000)
+        board.scalar("a", 1.0, step, 0.0)
+        board.flush()
+
+
+def test_a_full_disk_is_told_once_by_who_adds_something_next(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The writer's own thread meets it first, and says nothing there."""
+    board = Board(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as failure:
+            _write_on(board)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert capfd.readouterr().err == ""
+    failure.value.run_folder = tmp_path  # type: ignore[attr-defined]
+    code, words = in_words(failure.value)
+    assert code == MACHINE
+    assert re.match(rf"cannot write {tmp_path}: File too large \([\d,]+ bytes free\)\nMake room", words)
