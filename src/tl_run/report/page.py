@@ -1,7 +1,7 @@
 """The page: one HTML file that needs nothing else. The answer first, then the table, pictures, and the detail."""
 
-from collections.abc import Sequence
 import re
+from collections.abc import Sequence
 from html import escape
 
 from tl_run import __version__
