@@ -130,8 +130,8 @@ def find(fault: Fault) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("faults", nargs="*", choices=[*FAULTS, []], default=[*FAULTS])
-    names = parser.parse_args().faults
+    parser.add_argument("--only", action="append", choices=FAULTS, help="a fault; may be typed several times")
+    names = parser.parse_args().only or [*FAULTS]
     found = {}
     for name in names:
         found[name] = find(FAULTS[name])
