@@ -27,6 +27,8 @@ JOBS = {
     "qa": ["task=qa-demo"],
     "masked lm": ["task=lm-demo", "task.limit=60"],
     "dann": ["transfer=dann", "task.domain.train={data}/test.csv"],
+    "multitask": ["transfer=multitask", "transfer.tasks=[tagging-demo,relation-demo]"],
+    "changed texts": ["augment=eda"],
     "gradual unfreezing": ["freeze=gradual", "freeze.head_first=0.5", "freeze.every_steps=3"],
     "lora": ["adapter=lora", "adapter.dropout=0.2", "freeze=bottom", "freeze.layers=1"],
     "accumulation": ["training.micro_batch_size=3", "optimizer.schedule=cosine"],
@@ -70,7 +72,7 @@ class Bench:
             toy(data)
             bert_folder(data / "bert")
         chosen = [*toy(data), *COMMON, *JOBS[name], *more]
-        if any(option.startswith("task=") for option in JOBS[name]):
+        if any(option.startswith(("task=", "transfer.tasks=")) for option in JOBS[name]):
             chosen = [*COMMON, *JOBS[name], *more]
         last = {option.partition("=")[0]: option.replace("{data}", str(data)) for option in chosen}
         return [*last.values()]
