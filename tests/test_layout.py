@@ -76,6 +76,7 @@ CENTRE = {
     "build",
     "outcome",
     "plan",
+    "doubts",
     "environment",
 }
 PARTS = sorted({name.removeprefix("tl_run.") for name in MODULES} - CENTRE - {"tl_run", "hydra_plugins.tl_run_sweeper"})
@@ -93,8 +94,8 @@ def test_the_centre_of_the_star():
     assert importers("start") == {"job"}
     assert importers("prepare") == {"job", "start", "run", "build", "environment", "sweep.plan"}
     assert importers("run") == {"start"}
-    assert importers("build") == {"run", "outcome", "plan"}
-    for satellite in ("outcome", "plan", "environment"):
+    assert importers("build") == {"run", "outcome", "plan", "doubts"}
+    for satellite in ("outcome", "plan", "doubts", "environment"):
         assert importers(satellite) == {"run"}
     assert importers("predict") == importers("shift.command") == importers("__main__") == set()
 

@@ -104,9 +104,7 @@ def translate(arguments: list[str]) -> list[str]:
     for argument in known:
         typed, _, value = argument.partition("=")
         group = typed.lstrip("+~")
-        if (
-            group in ("task.name", "model.name") and "$" not in value
-        ):  # before Hydra makes it
+        if group in ("task.name", "model.name") and "$" not in value:  # before Hydra makes it
             check.check_name(group, value.strip("'\""))
         if group in check.GROUPS and group != "experiment" and (typed.startswith("~") or value == "null"):
             raise errors.BadOption(f"{argument}: every run has a {group}; tl-run --help lists them: type {group}=...")
