@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from tl_run.config.yaml_files import MOST, size
-
 LARGEST = 64 * 2**20
 """Bytes of one file; result.json of a task with thousands of classes has some."""
+MOST = 100_000
+"""Nodes of a YAML file, each alias counted as what it stands for."""
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a thousand configs in one second instead of seven
 
 
@@ -51,6 +51,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, yaml.YAMLError, ValueError, TypeError) as problem:
         raise Damaged(" ".join(str(problem).split())[:200]) from problem
     return {str(key): value for key, value in found.items()}
+
+
+def size(node: yaml.Node, known: dict[int, int] | None = None) -> int:
+    """How many nodes there are once aliases are written out. Raises: RecursionError for what contains itself."""
+    known = {} if known is None else known
+    if id(node) in known:
+        if not known[id(node)]:
+            raise RecursionError
+        return known[id(node)]
+    known[id(node)] = 0
+    below = [each for pair in node.value for each in pair] if isinstance(node, yaml.MappingNode) else node.value
+    known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(size(each, known) for each in below))
+    return known[id(node)]
 
 
 def _bytes(path: Path) -> bytes:

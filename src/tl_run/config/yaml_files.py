@@ -11,9 +11,9 @@ import yaml
 
 from tl_run.config.check import GROUPS
 from tl_run.errors import BadInput
+from tl_run.stored_files import MOST, size
 
 LARGEST = 2**20  # bytes
-MOST = 100_000  # nodes, each alias counted as what it stands for
 
 
 def check(arguments: Sequence[str]) -> None:
@@ -61,19 +61,6 @@ def _problem(path: Path) -> str | None:
         return f"{f', line {mark.line + 1}' if mark else ''}: {words}{tab}{since}"
     except yaml.YAMLError as problem:  # a control character
         return f": {str(problem).splitlines()[0]}"
-
-
-def size(node: yaml.Node, known: dict[int, int] | None = None) -> int:
-    """How many nodes there are once aliases are written out. Raises: RecursionError for what contains itself."""
-    known = {} if known is None else known
-    if id(node) in known:
-        if not known[id(node)]:
-            raise RecursionError
-        return known[id(node)]
-    known[id(node)] = 0
-    below = [each for pair in node.value for each in pair] if isinstance(node, yaml.MappingNode) else node.value
-    known[id(node)] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(size(each, known) for each in below))
-    return known[id(node)]
 
 
 def _repeated(node: yaml.Node) -> str | None:
