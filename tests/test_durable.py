@@ -172,6 +172,22 @@ def test_order_of_a_folder(exchange, tmp_path, operations, monkeypatch):
     assert operations == [*written, *swapped, there, ("remove", ".tmp-best")]
 
 
+def test_what_is_told_to_be_synced_is(tmp_path, operations, monkeypatch):
+    real, synced = os.fsync, []
+
+    def fsync(file):
+        synced.append(os.fstat(file if isinstance(file, int) else file.fileno()).st_ino)
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_folder(tmp_path / "step-1", {"weights": b"w", "optimizer": half_by_half("o")}, {})
+    append_line(tmp_path / "log", "line")
+    sync(tmp_path / "log")
+    assert len(synced) == sum(operation.startswith("fsync") for operation, _ in operations)
+    paths = [tmp_path, tmp_path / "log", tmp_path / "step-1", *(tmp_path / "step-1").iterdir()]
+    assert {*synced} == {path.stat().st_ino for path in paths}
+
+
 def test_facts_and_files_come_back(tmp_path):
     facts = {"step": 7, "best": 0.1 + 0.2, "names": ["ä", "b"], "none": None}
     write_folder(tmp_path / "a/b/step-7", {"x.bin": b"\0" * 10}, facts)

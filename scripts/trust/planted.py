@@ -51,9 +51,9 @@ MANIFEST = "        _fill(temporary / MANIFEST, render(facts, sums))\n"
 AFTER_THE_RENAME = MANIFEST_LAST.replace(MANIFEST, "") + MANIFEST.replace("temporary", "target")
 
 FAULTS = {
-    "no fsync of files": Fault("disk.py", "os.fsync(file)", "file.flush()", "trust/test_trust.py", "power"),
+    "no fsync of files": Fault("disk.py", "os.fsync(file)", "file.flush()", "test_durable.py", "synced"),
     "no fsync of folders": Fault(
-        "disk.py", "os.fsync(descriptor)", "os.fstat(descriptor)", "trust/test_trust.py", "power"
+        "disk.py", "os.fsync(descriptor)", "os.fstat(descriptor)", "test_durable.py", "synced"
     ),
     "rename before the manifest": Fault("durable.py", MANIFEST_LAST, AFTER_THE_RENAME, "test_durable.py"),
     "a generator is not stored": Fault(
@@ -124,7 +124,9 @@ def find(fault: Fault) -> str:
             text=True,
             env=os.environ | {"PYTHONPATH": str(copy / "src"), "TL_RUN_CACHE": f"{folder}/cache"},
         )
-    found = re.search(r"^FAILED (\S+)", ran.stdout, re.MULTILINE)
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", ran.stdout, re.MULTILINE)
+    if not found:
+        print(ran.stdout[-2000:], ran.stderr[-2000:])
     return found[1] if ran.returncode == 1 and found else ""
 
 
