@@ -119,8 +119,16 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("what", COMMANDS)
-@pytest.mark.parametrize("case", [*CONFIGS, *CHANGES, *FILES])
+READ_BY = [(case, what) for case in (*CONFIGS, *CHANGES) for what in ("resume", "predict", "report")]
+READ_BY += [
+    (case, what)
+    for case, files in FILES.items()
+    for what in (("predict", "explain") if any("model/" in name for name in files) else ("resume", "report", "explain"))
+]
+"""Which command reads what is hostile."""
+
+
+@pytest.mark.parametrize(("case", "what"), READ_BY)
 def test_nothing_runs_and_nothing_outside_changes(case, what, run, said, tmp_path):
     if case in CONFIGS:
         hostile.put(run, {"config.yaml": CONFIGS[case]})
@@ -130,9 +138,9 @@ def test_nothing_runs_and_nothing_outside_changes(case, what, run, said, tmp_pat
     else:
         hostile.put(run, FILES[case])
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir() if path.is_file()}
-    began = time.perf_counter()
+    began = time.process_time()
     code, out, err = said(what, run)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert code in (0, 2, 3, 5), err
     assert len(err.splitlines()) <= 4
     assert "\x1b" not in out + err
