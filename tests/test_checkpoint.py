@@ -30,7 +30,7 @@ def save(parts: Parts, folder: Path, keep: int = 2, identity: str = "mine", froz
         frozen=frozen,
         metrics_bytes=123,
         keep=keep,
-        seen=lambda: parts.method.ids(parts.state.step - 1),
+        ids=parts.method.ids,
     )
 
 

@@ -89,7 +89,7 @@ def saved(parts: Parts, checkpoints: Path) -> None:
             frozen="same",
             metrics_bytes=0,
             keep=2,
-            seen=list,
+            ids=lambda step: [],
         )
 
 

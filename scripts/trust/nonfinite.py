@@ -1,7 +1,7 @@
 """NaN and infinity in loss, gradient and weights: exit 4 at that step, its examples named, no such checkpoint, and
 without them the same command ends with the same bits.
 
-Weights are looked at before they are saved; where no save follows the step, the next step's loss shows them.
+Weights are looked at before they are scored or saved; where neither follows the step, the next one shows them.
 """
 
 import itertools
@@ -20,14 +20,14 @@ from tl_run.errors import NON_FINITE
 from tl_run.manifest import read_folder
 
 CASES = [*itertools.product(("loss", "gradient", "weights"), (1, 4, 6, 9, 12), ("nan", "inf", "-inf"))]
-SAVED = {2, 3, 4, 6, 8, 9, 10, 12}  # steps of a save
+LOOKED_AT = {2, 3, 4, 6, 8, 9, 10, 12}  # steps that an evaluation or a save follows
 
 
 def judge(place: Path, where: str, step: int, ids: list[list[str]], code: int) -> str | None:
     """What was wrong with how the command ended; `ids` are those of each step."""
     if code != NON_FINITE:
         return f"exit code {code}"
-    at = step if where != "weights" or step in SAVED else step + 1
+    at = step if where != "weights" or step in LOOKED_AT else step + 1
     what = re.search(r"^error: .+ (?:at|after) step (\d+) \(examples (.+?)\); the last", said(place), re.MULTILINE)
     if not what or int(what[1]) != at or what[2] != ", ".join(ids[at - 1]):
         return f"not said that it was step {at}, with its examples"

@@ -66,8 +66,8 @@ def build(job: Job, group: Group = ALONE) -> Built:
     torch.manual_seed(options.seed)
     began = time.perf_counter()
     task.meet(reading.read_config(job.model_folder))
-    kinds = getattr(task, "kinds", None)
-    found = several.joined({name: _load(job, own) for name, own in kinds.items()}) if kinds else _load(job, task)
+    each = {name: _load(job, own) for name, own in task.kinds.items()}
+    found = several.joined(each) if each else _load(job, task)
     model = found.model
     torch.manual_seed(options.seed)
     last = heads.last_layer(model)
@@ -120,7 +120,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
     )
     reuse = (
         features.Nothing("it has several heads")
-        if kinds
+        if task.kinds
         else features.make(
             options.features,
             model,

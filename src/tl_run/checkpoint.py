@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from tl_run import durable, manifest
-from tl_run.errors import BadCheckpoint, NonFinite
+from tl_run.errors import BadCheckpoint
 from tl_run.freeze import moves
 from tl_run.fsdp import like, whole
-from tl_run.training import State
+from tl_run.training import State, require_finite
 
 NAME = re.compile(r"step-(\d{8})")
 
@@ -32,7 +32,7 @@ def save(
     frozen: str,
     metrics_bytes: int,
     keep: int,
-    seen: Callable[[], Sequence[str]],
+    ids: Callable[[int], Sequence[str]],
 ) -> Path | None:
     """Write `folder/step-N`, then let go of all but the `keep` newest.
 
@@ -40,11 +40,10 @@ def save(
 
     Holds of the weights only what may have moved, and `frozen`, the hash of the rest; the optimizer's moments by
     parameter name, the best weights so far, the counters, and how long metrics.jsonl was.
-    Raises: NonFinite, and writes nothing, when a weight is not finite any more; `seen` are the last step's examples.
+    Raises: NonFinite, and writes nothing, when a weight is not finite any more; `ids(step)` names a step's examples.
     """
     weights = {name: whole(tensor).detach().cpu().contiguous() for name, tensor in moves(model, ever).items()}
-    if bad := [name for name in sorted(ever) if not weights[name].isfinite().all()]:
-        raise NonFinite.at(f"{bad[0]} is not finite after step {state.step}", seen())
+    require_finite({name: weights[name] for name in ever}, state.step, ids)
     moments = _moments(model, optimizer)
     if folder is None:
         return None

@@ -12,8 +12,8 @@ SMALLEST_RATE = 1e-9
 
 
 def doubts(built: Built) -> list[str]:
-    """One line each, with the option and what is usual."""
-    return [*_of_the_length(built), *_of_the_options(built.job.options)]
+    """One line each: those of the data, then those of the options, with what is usual."""
+    return [*built.job.task.doubts, *_of_the_length(built), *_of_the_options(built.job.options)]
 
 
 def _of_the_options(options: Run) -> Iterator[str]:

@@ -39,7 +39,7 @@ def describe(built: Built, state: State, split: str, final: Evaluation, audit: d
         "validation": state.best_scores,
         "test": final.scores if split == "test" else None,
         "tables": {"split": split, **final.tables},
-        **({"tasks": _tasks(job.task, state.best_scores, final, split)} if _kinds(job) else {}),
+        **({"tasks": _tasks(job.task, state.best_scores, final, split)} if job.task.kinds else {}),
         "best_step": state.best_step,
         "steps": state.step,
         "examples": state.examples,
@@ -60,7 +60,7 @@ def write(built: Built, folder: Path, split: str, final: Evaluation, result: dic
 
     Of several tasks each has its own predictions, and its own model in a folder below.
     """
-    job, model, adapted, kinds = built.job, built.model, built.adapted, _kinds(built.job)
+    job, model, adapted, kinds = built.job, built.model, built.adapted, built.job.task.kinds
     _predictions(built, folder, split, final)
     if adapted:
         if (
@@ -87,11 +87,6 @@ def _model(folder: Path, job: Any, model: Any, tokenizer: Any, result: dict[str,
     saved.save(folder, model, tokenizer, card(job, result))
 
 
-def _kinds(job: Any) -> dict[str, Any]:
-    """The kinds of several tasks by their names; none of one task."""
-    return getattr(job.task, "kinds", {})
-
-
 def _tasks(task: Any, best: dict[str, float], final: Evaluation, split: str) -> dict[str, Any]:
     """What of the scores is of each task."""
     return {
@@ -106,7 +101,7 @@ def _tasks(task: Any, best: dict[str, float], final: Evaluation, split: str) -> 
 
 def _predictions(built: Built, folder: Path, split: str, final: Evaluation) -> None:
     lines: dict[str, list[str]] = {}
-    rows, several = _rows(built, split, final), _kinds(built.job)
+    rows, several = _rows(built, split, final), built.job.task.kinds
     of = [f"-{example.task}" for example in getattr(built.job.splits, split)] if several else [""] * len(rows)
     for task, row in zip(of, rows, strict=True):
         lines.setdefault(task, []).append(json.dumps(row, ensure_ascii=False))

@@ -57,8 +57,11 @@ class Job:
         return replace(self, options=replace(self.options, task=kind.options), task=kind, commits=commits)
 
 
-def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
-    """Everything that can fail without torch: options, hub and folders, files and their content."""
+def prepare(config: dict[str, Any], overrides: list[str], *, doubting: bool = True) -> Job:
+    """Everything that can fail without torch: options, hub and folders, files and their content.
+
+    A sweep's plan, which tells no doubts of its jobs, does not look for them.
+    """
     started = time.time()
     several.refuse_typed(config, overrides)
     config, links = chain.followed(config, overrides)
@@ -69,7 +72,7 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
         raise BadOption(f"{what}: type model=tiny, or another that is pretrained")
     model_folder, datasets, vision_folder, translators, commits = find(options, kind)
     known = synonyms.read(embedded.locate(typed)) if (typed := getattr(options.augment, "synonyms", None)) else {}
-    made, data = _read_all(options, kind, datasets)
+    made, data = _read_all(options, kind, datasets, doubting)
     if isinstance(options.model, Scratch):
         assert kind.row_length is not None  # there is no head for pictures
         model_folder = scratch.made(options.model, kind.corpus(made.train), kind.row_length, max(kind.auto_classes))
@@ -104,18 +107,22 @@ def prepare(config: dict[str, Any], overrides: list[str]) -> Job:
     )
 
 
-def _read_all(options: Run, kind: Kind, datasets: dict[str, Path | None]) -> tuple[splits.Splits, dict[str, str]]:
+def _read_all(
+    options: Run, kind: Kind, datasets: dict[str, Path | None], doubting: bool
+) -> tuple[splits.Splits, dict[str, str]]:
     """The examples of the run, and a checksum of each split; of several tasks all of them together."""
     if not isinstance(kind, SeveralKinds):
-        return _read(kind, datasets["dataset"], options)
+        return _read(kind, datasets["dataset"], options, doubting)
     made, sums = {}, {}
     for name, own in kind.kinds.items():
         with several.told(name):
-            made[name], sums[name] = _read(own, datasets[f"dataset/{name}"], options)
+            made[name], sums[name] = _read(own, datasets[f"dataset/{name}"], options, doubting)
     return kind.joined(made), identity.together(sums)
 
 
-def _read(kind: Kind, dataset_folder: Path | None, options: Run) -> tuple[splits.Splits, dict[str, str]]:
+def _read(
+    kind: Kind, dataset_folder: Path | None, options: Run, doubting: bool
+) -> tuple[splits.Splits, dict[str, str]]:
     """The examples of a task, and a checksum of each split."""
     task = kind.options
     tables = sources.read(task, dataset_folder, kind.open)
@@ -131,7 +138,8 @@ def _read(kind: Kind, dataset_folder: Path | None, options: Run) -> tuple[splits
         limit=task.limit,
         seed=options.seed,
     )
-    kind.doubts += doubts.of(kind, tables, made)
+    if doubting:
+        kind.doubts += doubts.of(kind, tables, made)
     if new:
         tables["domain"], examples["domain"] = new, kind.read_unlabelled(new)
         made = replace(made, domain=examples["domain"])

@@ -42,7 +42,7 @@ def run(
     """
     built = build(job, group)
     terminal.plan(rows(built, folder.path), built.notes)
-    for words in [*job.task.doubts, *doubts(built)]:
+    for words in doubts(built):
         terminal.warn(words)
     if job.options.plan:
         return None
@@ -290,7 +290,7 @@ class Session:
             frozen=audit.digest(self.frozen),
             metrics_bytes=self.log.sync() if self.log else 0,
             keep=self.options.training.keep_checkpoints,
-            seen=lambda: self.built.method.ids(self.state.step - 1),
+            ids=self.built.method.ids,
         )
         self._saved = (self.state.step, self.state.evaluated)
 

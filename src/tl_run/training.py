@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -110,6 +110,8 @@ def train(
         if due and state.evaluated < state.step:
             if phase is None:  # resumed between a step and its evaluation, which sees the model as that step did
                 enter(freeze.at(state))
+            moved = freezing.moves(model, freeze.ever)
+            require_finite({name: moved[name] for name in freeze.ever}, state.step, method.ids)
             yield validate(model, freeze, evaluate, metric, higher_is_better, budget, state, state.step / per_epoch)
             phase, started, examples_before = None, time.perf_counter(), state.examples  # evaluation left eval mode
             continue
@@ -163,6 +165,17 @@ def train(
         state.loss_sum, state.loss_steps = 0.0, 0
         started, examples_before = time.perf_counter(), state.examples
         yield Record("train", state.step, state.step / per_epoch, values)
+
+
+def require_finite(weights: Mapping[str, torch.Tensor], step: int, ids: Callable[[int], Sequence[str]]) -> None:
+    """Looks at weights before they are scored or saved; `ids(step)` names the examples of a step, counted from 0.
+
+    Not after every step, of which it would be some percent: what comes of a loss and a gradient that are finite seldom
+    is not, and the next loss that meets it shows it. Raises: NonFinite.
+    """
+    for name in sorted(weights):
+        if not whole(weights[name]).isfinite().all():
+            raise NonFinite.at(f"{name} is not finite after step {step}", ids(step - 1) if step else [])
 
 
 def validate(

@@ -120,17 +120,17 @@ def test_a_task_sees_each_of_its_examples_once_before_any_twice():
 
 
 def test_uncertainty_is_the_formula():
-    """exp(-s) L + s / 2, for half of a step's examples of each task; s = 4 p."""
+    """exp(-s) L + s / 2, for half of a step's examples of each task."""
     method = Multitask.__new__(Multitask)
     method.batch_size = 4
     method.data = {"a": None, "b": None}  # type: ignore[dict-item]
     method.places = Apportioned(4, lambda step: np.array([0.5, 0.5]))
-    method.uncertainty = Uncertainty(2, speed=4.0)
+    method.uncertainty = Uncertainty(2)
     method.kinds = dict.fromkeys("ab", SimpleNamespace(weight=lambda data, indices: len(indices)))
     summed = {"a": torch.tensor(6.0, requires_grad=True), "b": torch.tensor(2.0, requires_grad=True)}
     method._loss = lambda model, name, indices, step: summed[name]  # type: ignore[method-assign]
     with torch.no_grad():
-        method.uncertainty.slow.copy_(torch.tensor([0.25, -0.5]))  # s = 1 and -2
+        method.uncertainty.s.copy_(torch.tensor([1.0, -2.0]))
     batches = {"a": np.array([0, 1]), "b": np.array([0, 1])}
     means = method.gradient(
         torch.nn.Module(), batches, step=0, progress=0, micro_batch_size=4, backward=lambda loss: loss.backward()
@@ -140,9 +140,9 @@ def test_uncertainty_is_the_formula():
     assert {name: mean.item() for name, mean in means.items()} | {"loss": 0} == {
         "loss": 0, "a": 3, "b": 1, "a/s": 1, "b/s": -2
     }  # fmt: skip
-    slopes = [4 * 0.5 * (0.5 - np.exp(-1) * 3), 4 * 0.5 * (0.5 - np.exp(2) * 1)]
-    assert method.uncertainty.slow.grad is not None
-    assert method.uncertainty.slow.grad.tolist() == pytest.approx(slopes)
+    slopes = [0.5 * (0.5 - np.exp(-1) * 3), 0.5 * (0.5 - np.exp(2) * 1)]
+    assert method.uncertainty.s.grad is not None
+    assert method.uncertainty.s.grad.tolist() == pytest.approx(slopes)
     assert summed["a"].grad is not None
     assert summed["a"].grad.item() == pytest.approx(0.5 * np.exp(-1) / 2)
 

@@ -40,9 +40,9 @@ def of(kind: Any, tables: Mapping[str, Table], splits: Splits) -> list[str]:
 
 def of_encoded(kind: Any, encoded: Mapping[str, Any]) -> list[str]:
     """The doubts that only the model's own view of the data raises: texts that are cut, pictures that lose much."""
-    if kinds := getattr(kind, "kinds", None):  # each task has its own
-        own = {name: {split: rows.parts[name] for split, rows in encoded.items()} for name in kinds}
-        return [f"{name}: {doubt}" for name, each in kinds.items() for doubt in of_encoded(each, own[name])]
+    if kind.kinds:  # each task has its own
+        own = {name: {split: rows.parts[name] for split, rows in encoded.items()} for name in kind.kinds}
+        return [f"{name}: {doubt}" for name, each in kind.kinds.items() for doubt in of_encoded(each, own[name])]
     found, length = [], kind.options.max_length
     cut = {}
     for split, rows in encoded.items() if kind.cuts and length else ():

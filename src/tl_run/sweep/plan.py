@@ -115,7 +115,7 @@ def _look(launched: list[str], config: DictConfig) -> Planned:
         raise BadOption("resume=<folder> is for one run: the same sweep command finds its jobs by itself")
     overrides: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
     overrides = of_the_run(overrides)
-    ready = prepare(plain, overrides)
+    ready = prepare(plain, overrides, doubting=False)
     return Planned(
         launched=launched,
         overrides=overrides,

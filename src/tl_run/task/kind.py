@@ -52,6 +52,8 @@ class Kind:
     """The member of the embedded family `model=tiny` that reads what this kind has."""
     lower_is_better: frozenset[str] = frozenset()
     """Metrics of which less is better."""
+    kinds: Mapping[str, Kind] = MappingProxyType({})
+    """Those of several tasks by their names, where this one stands for them."""
     cuts = False
     """Whether of a text that is longer than task.max_length the rest is not read, and nothing else tells it."""
     open_vocabulary = False

@@ -54,7 +54,7 @@ class Several(Kind):
     def __init__(self, options: Any) -> None:
         self.options, self.metric = options, MEAN
         self.labels, self.notes, self.doubts = [], [], []
-        self.kinds: dict[str, Kind] = {name: task.load(own) for name, own in options.tasks.items()}
+        self.kinds = {name: task.load(own) for name, own in options.tasks.items()}
 
     @property
     def auto_classes(self) -> set[str]:

@@ -8,6 +8,7 @@ from torch import nn
 
 from tl_run.data.batches import Stream
 from tl_run.data.encoded import Encoded
+from tl_run.transfer import WITHIN
 from tl_run.transfer.method import Batches, Method
 from tl_run.transfer.sampling import Apportioned, Portion, parts
 
@@ -22,7 +23,7 @@ class Multitask(Method):
     @classmethod
     def modules(cls, options: Any, *, task: Any, **given: Any) -> dict[str, nn.Module]:
         """The logarithms of the tasks' variances, where they are learned."""
-        return {"uncertainty": Uncertainty(len(task.kinds), options.speed)} if options.weighting != "fixed" else {}
+        return {"uncertainty": Uncertainty(len(task.kinds))} if options.weighting != "fixed" else {}
 
     def __init__(
         self,
@@ -66,6 +67,11 @@ class Multitask(Method):
             return "by uncertainty"
         return ", ".join(f"{name} {factor:g}" for name, factor in self.factors.items())
 
+    @property
+    def rates(self) -> dict[str, float]:
+        """That of s: at a rate for fine-tuning it would never get anywhere."""
+        return {f"{WITHIN}.uncertainty": self.options.uncertainty_lr} if self.uncertainty is not None else {}
+
     def streams(self) -> dict[str, Stream]:
         """One for each task."""
         return {**self._streams}
@@ -96,7 +102,7 @@ class Multitask(Method):
             if self.uncertainty is None:
                 found[name] = (share * self.factors[name], loss)
                 continue
-            s = self.uncertainty()[[*self.data].index(name)]
+            s = self.uncertainty.s[[*self.data].index(name)]
             found[name] = (share * torch.exp(-s), loss)
             found[f"{name}/s"] = (share / 2, s * self.kinds[name].weight(self.data[name], indices))
         return found
@@ -115,11 +121,6 @@ class Multitask(Method):
 class Uncertainty(nn.Module):
     """s = log sigma^2 of each task: (tasks,), 0 at the beginning."""
 
-    def __init__(self, tasks: int, speed: float) -> None:
-        """`speed`: Adam moves a parameter by about its rate in a step, and s by so many times that."""
+    def __init__(self, tasks: int) -> None:
         super().__init__()
-        self.speed, self.slow = speed, nn.Parameter(torch.zeros(tasks))
-
-    def forward(self) -> torch.Tensor:
-        """s of each task."""
-        return self.speed * self.slow
+        self.s = nn.Parameter(torch.zeros(tasks))

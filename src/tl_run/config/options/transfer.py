@@ -258,8 +258,8 @@ class Multitask(Method):
     """What a task's loss L counts: its weight, or exp(-s) L + s / 2 with an s that learns (arXiv:1705.07115)."""
     weights: dict[str, NotNegative] | None
     """Of weighting=fixed: by a task's name; a task that is not named counts 1."""
-    speed: Positive
-    """Of weighting=uncertainty: s is so many times its parameter, and so moves faster than other weights."""
+    uncertainty_lr: Positive
+    """Of weighting=uncertainty: the learning rate of s."""
 
 
 @dataclass(frozen=True)
