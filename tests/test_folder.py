@@ -82,6 +82,20 @@ def test_a_run_that_is_done_is_told_and_not_repeated(command, capsys, monkeypatc
     assert content(Path("mine")) == before
 
 
+def test_a_run_that_is_done_may_let_go_of_its_checkpoints(command, monkeypatch):
+    often, none = "training.checkpoint_every=2", "training.keep_checkpoints=0"
+    mend = stops_after(7, monkeypatch)
+    assert command("hydra.run.dir=mine", often, none) == 130
+    assert len([*Path("mine/checkpoints").iterdir()]) == 1
+    mend()
+    assert command("hydra.run.dir=mine", often, none) == 0
+    assert command("hydra.run.dir=whole", often) == 0
+    assert lasting(Path("mine")) == lasting(Path("whole"))
+    assert not Path("mine/checkpoints").exists()
+    assert command("hydra.run.dir=whole", often, none) == 0  # afterwards too
+    assert not Path("whole/checkpoints").exists()
+
+
 def test_an_unfinished_run_goes_on_to_the_same_end(command, capsys, monkeypatch):
     assert command("hydra.run.dir=whole", "training.checkpoint_every=2") == 0
     mend = stops_after(7, monkeypatch)

@@ -139,6 +139,7 @@ def test_only_these_parts_see_options_at_all():
     users = {name for name in PARTS if any(each.startswith("config") for each in own(f"tl_run.{name}"))}
     users = {"task.*" if name.startswith("task.") else name for name in users}
     assert {name for name in users if not name.startswith("config")} == {
+        "arguments",
         "data.sources",
         "explain.command",
         "failures",

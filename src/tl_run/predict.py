@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tl_run import finished
+from tl_run.arguments import Arguments
 from tl_run.data import perturbation, readers
 from tl_run.data.table import Table
 from tl_run.errors import BadOption
@@ -26,9 +27,9 @@ def main() -> None:
     sys.exit(outcome(lambda: predict(sys.argv[1:])))
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Arguments:
     """The command's arguments."""
-    made = argparse.ArgumentParser(prog="tl-predict", description=__doc__)
+    made = Arguments(prog="tl-predict", description=__doc__)
     made.add_argument("run", type=Path, help="folder of a finished run")
     made.add_argument("input", help="file with the run's columns, or a folder of pictures; - reads stdin")
     made.add_argument("-o", "--output", type=Path, help="file to write, .csv or .jsonl; default: stdout")

@@ -289,7 +289,7 @@ class Session:
             identity=self.job.identity,
             frozen=audit.digest(self.frozen),
             metrics_bytes=self.log.sync() if self.log else 0,
-            keep=self.options.training.keep_checkpoints,
+            keep=max(1, self.options.training.keep_checkpoints),
             ids=self.built.method.ids,
         )
         self._saved = (self.state.step, self.state.evaluated)

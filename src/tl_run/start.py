@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tl_run import distributed, identity
+from tl_run import disk, distributed, identity
 from tl_run.distributed import ALONE, Group
 from tl_run.errors import BadCheckpoint, BadOption, Interrupted
 from tl_run.folder import (
@@ -109,6 +109,18 @@ def _run(
 def _result(
     ready: Job, folder: RunFolder, signals: Signals, terminal: "Terminal", group: Group
 ) -> dict[str, Any] | None:
+    result = _stored(folder, terminal)
+    if result is None:
+        from tl_run.run import run
+
+        result = run(ready, folder, terminal, signals, group)
+    if result is not None and group.leads and ready.options.training.keep_checkpoints == 0:
+        disk.remove(folder.path / "checkpoints")
+    return result
+
+
+def _stored(folder: RunFolder, terminal: "Terminal") -> dict[str, Any] | None:
+    """The result of a run that is done, shown."""
     if folder.result is not None:
         terminal.note(f"{folder.path} is done; its result:")
         try:
@@ -116,10 +128,7 @@ def _result(
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
             where = folder.path / RESULT
             raise BadCheckpoint(f"{where} is damaged: remove it, and the run goes on from its end") from problem
-        return folder.result
-    from tl_run.run import run
-
-    return run(ready, folder, terminal, signals, group)
+    return folder.result
 
 
 def _as_begun(ready: Job, path: Path) -> Job:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -109,3 +110,16 @@ def test_who_stops_the_sweep_stops_its_job_in_order(number: signal.Signals, tmp_
         apart(works_until_asked, str(sign))
     with pytest.raises(ProcessLookupError):
         os.kill(int(sign.read_text()), 0)
+
+
+def test_a_long_folder_for_temporary_files_leaves_room_for_the_socket(tmp_path):
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, tempfile\nfrom tl_run.sweep.apart import apart\n"
+        "if __name__ == '__main__':\n    print(apart(os.getpid) != os.getpid(), tempfile.gettempdir())\n"
+    )
+    environment = os.environ | {"TMPDIR": str(long)}
+    done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["True", str(long)], done.stderr

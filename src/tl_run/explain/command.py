@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tl_run import finished
+from tl_run.arguments import Arguments
 from tl_run.config.names import did_you_mean
 from tl_run.errors import BadInput, BadOption
 from tl_run.failures import outcome, printable
@@ -21,9 +22,9 @@ def main() -> None:
     sys.exit(outcome(lambda: explain(sys.argv[1:])))
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Arguments:
     """The command's arguments."""
-    made = argparse.ArgumentParser(prog="tl-explain", description=__doc__)
+    made = Arguments(prog="tl-explain", description=__doc__)
     made.add_argument("run", type=Path, help="folder of a finished run of classification or regression")
     made.add_argument("file", help="file with the run's columns; without labels there are no probes")
     made.add_argument("-o", "--output", type=Path, help="page to write (default: explain.html in the run's folder)")

@@ -1,12 +1,12 @@
 """The command `tl-report`: what came of the runs in these folders, as tables here and as a page, CSV and Markdown."""
 
-import argparse
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
 from tl_run import durable
+from tl_run.arguments import Arguments
 from tl_run.errors import BadOption
 from tl_run.failures import outcome
 from tl_run.report import content, files, runs, terminal
@@ -17,9 +17,9 @@ def main() -> None:
     sys.exit(outcome(lambda: report(sys.argv[1:])))
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Arguments:
     """The command's arguments."""
-    made = argparse.ArgumentParser(prog="tl-report", description=__doc__)
+    made = Arguments(prog="tl-report", description=__doc__)
     made.add_argument("folders", nargs="+", type=Path, metavar="folder", help="a run, a sweep, or a tree of them")
     for form in ("html", "csv", "markdown"):
         suffix = {"markdown": "md"}.get(form, form)

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from tl_run import embedded, hub
+from tl_run.arguments import Arguments
 from tl_run.errors import BadOption
 from tl_run.failures import outcome
 from tl_run.shift import gains, sides, terminal
@@ -28,9 +29,9 @@ def main() -> None:
     sys.exit(outcome(lambda: shift(sys.argv[1:])))
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Arguments:
     """The command's arguments."""
-    made = argparse.ArgumentParser(prog="tl-shift", description=__doc__)
+    made = Arguments(prog="tl-shift", description=__doc__)
     what = "file (.csv .tsv .jsonl .json .parquet .txt), or the folder of a finished run: its training data"
     made.add_argument("source", help=f"{what}, and its model")
     made.add_argument("target", help=what)

@@ -10,9 +10,10 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any
@@ -93,8 +94,21 @@ def server() -> Any:
         if known._forkserver_pid is None and known._forkserver_address:
             known.ensure_running = lambda: None  # its child uses the same: Python 3.11 to 3.13 would start another
         context.set_forkserver_preload(PRELOADED)
-        known.ensure_running()
+        with _short_temporary_folder():
+            known.ensure_running()
     return context
+
+
+@contextlib.contextmanager
+def _short_temporary_folder() -> Iterator[None]:
+    """The path of a socket has 103 bytes on macOS and 107 on Linux; a cluster's TMPDIR may leave too few of them."""
+    given = tempfile.gettempdir()
+    if len(os.fsencode(given)) + len("/pymp-12345678/listener-12345678") > 103:
+        tempfile.tempdir = "/tmp"
+    try:
+        yield
+    finally:
+        tempfile.tempdir = given
 
 
 @atexit.register

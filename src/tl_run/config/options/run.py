@@ -71,8 +71,8 @@ class Training:
     """Evaluate after each epoch, or every so many steps."""
     checkpoint_every: Count | None
     """Steps between checkpoints; null: at each evaluation."""
-    keep_checkpoints: Count
-    """How many of the newest checkpoints stay."""
+    keep_checkpoints: Whole
+    """How many of the newest checkpoints stay; 0: one while it trains, none once the run is done."""
     log_every: Count
     """Steps between records of the training loss."""
     early_stopping: EarlyStopping
