@@ -14,6 +14,7 @@ from kind_runs import assert_any_cut_gives_the_same_gradient, assert_the_store_c
 from tl_run.config import check
 from tl_run.errors import BadOption
 from tl_run.transfer.instance_weighting import effective, importance
+from tl_run.transfer.self_training import surest
 
 METHODS = ("instance_weighting", "self_training")
 
@@ -68,7 +69,9 @@ def test_rounds_begin_where_they_should(domains):
 
 
 def test_only_sure_labels_of_its_own_join_the_loss(domains):
-    parts = assemble(*domains, "transfer=self_training", "transfer.threshold=0.5", "transfer.weight=2")
+    parts = assemble(
+        *domains, "transfer=self_training", "transfer.threshold=0.5", "transfer.weight=2", "transfer.balanced=false"
+    )
     method, rows = parts.method, np.arange(4)
     batches = {"train": method.stream.batch(0), "domain": rows}
     assert "pseudo" not in method.terms(parts.model, batches, 0, 0.0)
@@ -95,6 +98,27 @@ def test_only_sure_labels_of_its_own_join_the_loss(domains):
     assert torch.equal(labels.label, said)  # the same round
     method.prepare(parts.model, 0, 0.99)
     assert not labels.label.any()
+
+
+def test_of_each_class_the_surest_by_hand():
+    label = torch.tensor([0, 0, 0, 0, 1, 1, -1])
+    confidence = torch.tensor([0.99, 0.95, 0.97, 0.6, 0.7, 0.8, 0.0])
+    counts = 3 * torch.tensor([0.5, 0.5])  # three are above 0.9, and half of the training examples are of each class
+    chosen = surest(label, confidence, counts)
+    assert chosen.tolist() == [True, False, True, False, True, True, False]
+    assert not surest(label, confidence, 0 * counts).any()
+    assert surest(label, confidence, torch.tensor([1.0, 5.0])).sum() == 1 + 2  # more there are not
+
+
+def test_a_model_that_is_surer_of_one_class_does_not_drift_to_it(domains):
+    parts = assemble(*domains, "transfer=self_training", "transfer.threshold=0.9", "transfer.balanced=true")
+    method, labels = parts.method, parts.method.own["labels"]
+    assert method.shares.tolist() == [0.5, 0.5]
+    labels.label[:], labels.confidence[:] = torch.arange(20) % 2, torch.where(torch.arange(20) % 2 == 0, 0.95, 0.6)
+    assert torch.bincount(labels.label[method.sure]).tolist() == [5, 5]
+    free = assemble(*domains, "transfer=self_training", "transfer.threshold=0.9", "transfer.balanced=false").method
+    free.own["labels"].load_state_dict(labels.state_dict())
+    assert free.sure.tolist() == [True, False] * 10
 
 
 @pytest.mark.parametrize("method", METHODS)

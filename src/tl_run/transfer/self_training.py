@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -27,11 +28,25 @@ class Labels(nn.Module):
         self.register_buffer("round", torch.zeros((), dtype=torch.long))
 
 
+def surest(label: torch.Tensor, confidence: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Of the examples that have each label so many of highest confidence, as far as there are: bool (examples,).
+
+    `label`, `confidence`: (examples,); `counts`: (labels,), rounded. After class-balanced self-training
+    (arXiv:1810.07911), with counts instead of shares of what each class was given.
+    """
+    chosen = torch.zeros_like(label, dtype=torch.bool)
+    for each, count in enumerate(counts.round().int().tolist()):
+        given = (label == each).nonzero().squeeze(1)
+        chosen[given[confidence[given].argsort(descending=True, stable=True)[:count]]] = True
+    return chosen
+
+
 class SelfTraining(FineTune):
     """After `warmup` of the run, and anew each round, the new domain is labelled in eval mode.
 
-    What is labelled with `threshold` or more joins the loss: the task's loss on its own labels, with `weight`. Where we
-    differ from Lee: sure labels only, hard ones, and at the beginning of rounds instead of at each step.
+    What is labelled with `threshold` or more joins the loss, or as many with `balanced`, in the classes' shares of the
+    old domain: the task's loss on its own labels, with `weight`. Where we differ from Lee: sure labels only, hard ones,
+    and at the beginning of rounds instead of at each step.
     """
 
     @classmethod
@@ -42,6 +57,8 @@ class SelfTraining(FineTune):
     def __init__(self, options: Any, **given: Any) -> None:
         super().__init__(options, **given)
         self.domain = Stream(self.data["domain"].lengths, self.batch_size, self.seed, salt=(1,))
+        known = self.data["train"].labels
+        self.shares = torch.from_numpy(np.bincount(known[known >= 0], minlength=len(self.task.labels)) / len(known))
         self.words = (
             f"self_training: after {options.warmup:.0%} of the run {len(self.data['domain']):,} examples of the new "
             f"domain are labelled, {options.rounds} times; from {options.threshold:g} on a label counts "
@@ -52,7 +69,8 @@ class SelfTraining(FineTune):
     def sure(self) -> torch.Tensor:
         """Which examples of the new domain are learned from: bool (examples,)."""
         labels = self.own["labels"]
-        return (labels.label >= 0) & (labels.confidence >= self.options.threshold)
+        sure = (labels.label >= 0) & (labels.confidence >= self.options.threshold)
+        return surest(labels.label, labels.confidence, sure.sum() * self.shares) if self.options.balanced else sure
 
     def streams(self) -> dict[str, Stream]:
         """Old and new domain."""

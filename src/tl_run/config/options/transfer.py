@@ -168,6 +168,8 @@ class SelfTraining(Method):
     name: Literal["self_training"]
     threshold: Share
     """How sure the model must be of a label."""
+    balanced: bool
+    """As many as are sure enough, but of each class its share of the training labels: the surest of each."""
     warmup: Share
     """The part of the run in which it learns from the old domain alone."""
     rounds: Count
