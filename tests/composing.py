@@ -1,5 +1,7 @@
 """The config of a run as the command composes it, without running anything."""
 
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import hydra
@@ -31,6 +33,11 @@ NEEDS |= {f"transfer={name}": ("task=episodes-demo",) for name in ("protonet", "
 
 def compose(*overrides: str) -> dict[str, Any]:
     """The resolved config as plain data."""
+    return deepcopy(_composed(overrides))
+
+
+@cache
+def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
     check.register_resolvers()
     with initialize_config_dir(str(messages.folder()), version_base="1.3"):
         return check.resolve(hydra.compose("run", [*overrides]))

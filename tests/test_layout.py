@@ -1,6 +1,7 @@
 """The architecture is a star: imports go one way, and what must be told at once needs no torch."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): path for path in [*SRC.glob("tl_run/**/*.py"), *SRC.glob("hydra_plugins/*.py")]}
 
 
-def imports(module: str, *, late: bool) -> set[str]:
+@functools.cache
+def imports(module: str, *, late: bool) -> frozenset[str]:
     """What a module imports when it is imported, and with `late` also what its functions do."""
 
     def walk(node: ast.AST) -> Iterator[str]:
@@ -53,7 +55,7 @@ def imports(module: str, *, late: bool) -> set[str]:
             else:
                 yield from walk(child)
 
-    return set(walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))))
+    return frozenset(walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))))
 
 
 def own(module: str, *, late: bool = True) -> set[str]:

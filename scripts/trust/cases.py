@@ -37,6 +37,42 @@ JOBS = {
     "rare records": ["training.log_every=5"],
     "fp16": ["hardware.precision=fp16"],
 }
+"""What is killed at every operation of a save, and elsewhere."""
+EPISODES = [
+    *("task=episodes-demo", "task.train=embedded:requests/train.csv", "task.validation=null", "task.test=null"),
+    *("task.episodes=2", "task.validation_episodes=2", "training.max_steps=4"),
+    *("transfer.episodes=2", "transfer.inner_steps=2", "transfer.test_steps=2"),
+]
+BACK = [f"augment.{way}=embedded:tiny-generation" for way in ("there", "back")]
+OTHERS = {
+    "trunk": ["freeze=trunk", "training.eval_every=5"],
+    "layer": ["model.head=layer", "model.head_layer=1", "model.pooling=attention"],
+    "solved": ["model.head=svm", "freeze=trunk"],
+    "features": [
+        *("model.head=logistic", "freeze=trunk", "transfer=features", "transfer.autoencoder=4", "transfer.tfidf=true")
+    ],
+    "phases": [
+        "freeze=schedule",
+        "freeze.phases=[{until_steps:4,learns:all},{learns:head,patience:1},{until_steps:9,learns:1},{learns:all}]",
+        *("training.eval_every=2", "training.checkpoint_every=1", "training.early_stopping.min_delta=0.5"),
+    ],
+    "gradual, sgd": ["freeze=gradual", "freeze.every_steps=2", "optimizer=sgd", "training.checkpoint_every=3"],
+    "sgd": ["optimizer=sgd", "optimizer.lr=0.5", "training.keep_checkpoints=1"],
+    "self-training": [
+        *("transfer=self_training", "transfer.threshold=0.5", "transfer.warmup=0.3", "transfer.rounds=3"),
+        *("task.domain.train={data}/test.csv", "training.checkpoint_every=1"),
+    ],
+    "fedprox": ["transfer=fedprox", "transfer.clients=4", "training.max_steps=4", "training.checkpoint_every=1"],
+    "maml": [*EPISODES, "transfer=maml"],
+    "reptile": [*EPISODES, "transfer=reptile", "training.eval_every=2"],
+    "l2sp": ["transfer=l2sp"],
+    "mixout": ["transfer=mixout"],
+    "rdrop": ["transfer=rdrop"],
+    "token dropout": ["augment=token_dropout", "augment.how=drop"],
+    "mixup": ["augment=mixup", "augment.at=embeddings", "training.micro_batch_size=3"],
+    "back-translation": ["augment=back_translation", *BACK, "augment.max_length=12"],
+}
+"""What has state of other kinds: killed a few times each."""
 COMMON = [
     *("model=custom", "model.path={data}/bert", "optimizer.lr=0.01", "hardware=cpu", "hydra.run.dir=run"),
     *("training.batch_size=8", "training.max_steps=12", "training.log_every=1"),
@@ -71,9 +107,9 @@ class Bench:
             data.mkdir()
             toy(data)
             bert_folder(data / "bert")
-        chosen = [*toy(data), *COMMON, *JOBS[name], *more]
-        if any(option.startswith(("task=", "transfer.tasks=")) for option in JOBS[name]):
-            chosen = [*COMMON, *JOBS[name], *more]
+        chosen = [*COMMON, *(JOBS | OTHERS)[name], *more]
+        if not any(option.startswith(("task=", "transfer.tasks=")) for option in chosen):
+            chosen = [*toy(data), *chosen]
         last = {option.partition("=")[0]: option.replace("{data}", str(data)) for option in chosen}
         return [*last.values()]
 

@@ -57,7 +57,11 @@ FAULTS = {
     ),
     "rename before the manifest": Fault("durable.py", MANIFEST_LAST, AFTER_THE_RENAME, "test_durable.py"),
     "a generator is not stored": Fault(
-        "training.py", "seed_by(seed, state.step,", "state.step or seed_by(seed, state.step,", "test_resume.py", "plain"
+        "training.py",
+        "seed_by(seed, state.step,",
+        "state.step or seed_by(seed, state.step,",
+        "trust/test_trust.py",
+        "classification",
     ),
     "the loss sum is not stored": Fault(
         "checkpoint.py",

@@ -1,39 +1,37 @@
 """Kill it, starve it, corrupt it: the short form of each script in scripts/trust; docs/promises.md has the long one's
 figures."""
 
-import importlib
 import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-SCRIPTS = Path(__file__).parents[2] / "scripts" / "trust"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def scripts() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(SCRIPTS))
-        yield
-
-
-def script(name: str) -> Any:
-    return importlib.import_module(name)
+import damage
+import full
+import kills
+import nonfinite
+import planted
+import power
+import power_loss
+import same_bits
+import signalled
+import two_starts
+from cases import JOBS, OTHERS, Bench, Tally
+from cases import bench as on_a_bench
 
 
 @pytest.fixture(scope="module")
-def bench(scripts: None) -> Iterator[Any]:
-    with script("cases").bench() as bench:
+def bench() -> Iterator[Bench]:
+    with on_a_bench() as bench:
         yield bench
 
 
 @pytest.fixture
-def tally(scripts: None) -> Iterator[Any]:
+def tally() -> Iterator[Tally]:
     """Every case that is noted must have gone well, and some must have been."""
-    tally = script("cases").Tally("")
+    tally = Tally("")
     yield tally
     assert tally.tried
     assert not tally.problems, "\n".join(tally.problems)
@@ -44,14 +42,14 @@ def rng() -> random.Random:
     return random.Random(0)
 
 
-@pytest.mark.parametrize("name", ["classification", "tagging", "qa", "masked lm", "stored activations"])
-def test_killed_at_operations_of_a_save_and_elsewhere(name: str, bench: Any, tally: Any, rng: random.Random) -> None:
-    script("kills").kill_in_forks(bench, name, 2, rng, tally)
+@pytest.mark.parametrize("name", [*JOBS, *OTHERS])
+def test_killed_anywhere(name: str, bench: Bench, tally: Tally, rng: random.Random) -> None:
+    kills.kill_in_forks(bench, name, 2 if name in JOBS else 1, rng, tally)
 
 
-def test_a_save_is_found_among_the_operations(bench: Any) -> None:
+def test_a_save_is_found_among_the_operations(bench: Bench) -> None:
     operations = bench.job("classification").operations
-    save = [operations[n - 1] for n in script("kills").save_of(operations, 6)]
+    save = [operations[n - 1] for n in kills.save_of(operations, 6)]
     assert save[0] == "fsync run/metrics.jsonl"
     assert any(words.startswith("rename run/checkpoints/step-00000006") for words in save)
     assert save[-1].startswith("remove run/checkpoints/.del-step-")
@@ -59,13 +57,12 @@ def test_a_save_is_found_among_the_operations(bench: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["classification", "stored activations"])
-def test_power_cut(name: str, bench: Any, tally: Any, rng: random.Random) -> None:
-    script("power").cut_power(bench, name, 5, rng, tally)
+def test_power_cut(name: str, bench: Bench, tally: Tally, rng: random.Random) -> None:
+    power.cut_power(bench, name, 5, rng, tally)
 
 
-def test_what_a_power_cut_may_leave(tmp_path: Path, scripts: None) -> None:
+def test_what_a_power_cut_may_leave(tmp_path: Path) -> None:
     """By hand: a synced file stays, one that is not is torn or gone; a rename is whole, or did not happen."""
-    power_loss = script("power_loss")
     root = tmp_path / "root"
     root.mkdir()
     (root / "old").write_bytes(b"old")
@@ -95,49 +92,46 @@ def test_what_a_power_cut_may_leave(tmp_path: Path, scripts: None) -> None:
     assert (tmp_path / "synced" / "old").read_bytes() == b"new"
 
 
-def test_damaged(bench: Any, tally: Any, rng: random.Random) -> None:
-    damage = script("damage")
+def test_damaged(bench: Bench, tally: Tally, rng: random.Random) -> None:
     damage.read_damaged(bench, "classification", 90, rng, tally)
     damage.resume_damaged(bench, "classification", 2, rng, tally)
 
 
 @pytest.mark.parametrize("error", ["ENOSPC", "EROFS"])
-def test_the_disk_refuses(error: str, bench: Any, tally: Any) -> None:
-    script("full").refused(bench, "classification", error, 3, tally)
+def test_the_disk_refuses(error: str, bench: Bench, tally: Tally) -> None:
+    full.refused(bench, "classification", error, 3, tally)
 
 
-def test_a_limit_on_the_size_of_files(bench: Any, tally: Any) -> None:
+def test_a_limit_on_the_size_of_files(bench: Bench, tally: Tally) -> None:
     for limit in (20_000, 40_000):  # of the event file, and of a checkpoint's
-        script("full").limited(bench, "classification", limit, tally)
+        full.limited(bench, "classification", limit, tally)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
-def test_small_and_read_only_disks(bench: Any, tally: Any) -> None:
-    full = script("full")
+def test_small_and_read_only_disks(bench: Bench, tally: Tally) -> None:
     assert full.really_full(bench, "classification", 200, tally)
     full.read_only(bench, "classification", 60, tally)
 
 
-def test_numbers_that_are_none(bench: Any, tally: Any) -> None:
+def test_numbers_that_are_none(bench: Bench, tally: Tally) -> None:
     cases = [("loss", 4, "nan"), ("gradient", 5, "inf"), ("weights", 6, "-inf"), ("weights", 7, "nan")]
-    script("nonfinite").spoil(bench, "classification", cases, tally)
+    nonfinite.spoil(bench, "classification", cases, tally)
 
 
-def test_signals(bench: Any, tally: Any, rng: random.Random) -> None:
-    script("signalled").stop(bench, "classification", 5, rng, tally)
+def test_signals(bench: Bench, tally: Tally, rng: random.Random) -> None:
+    signalled.stop(bench, "classification", 5, rng, tally)
 
 
-def test_two_starts(bench: Any, tally: Any) -> None:
-    script("two_starts").twice(bench, "classification", 0, tally)
+def test_two_starts(bench: Bench, tally: Tally) -> None:
+    two_starts.twice(bench, "classification", 0, tally)
 
 
-def test_the_same_bits_in_a_sweep_and_beside_others(bench: Any, tally: Any) -> None:
-    script("same_bits").compare(bench, "lora", tally, beside=2)
+def test_the_same_bits_in_a_sweep_and_beside_others(bench: Bench, tally: Tally) -> None:
+    same_bits.compare(bench, "lora", tally, beside=2)
 
 
-def test_planted_faults_are_still_where_they_were(scripts: None) -> None:
+def test_planted_faults_are_still_where_they_were() -> None:
     """`planted.py` finds each by a test of the suite; that takes minutes, and here only that it can be planted."""
-    planted = script("planted")
     assert len(planted.FAULTS) >= 11
     for name, fault in planted.FAULTS.items():
         path = planted.ROOT / "src" / "tl_run" / fault.file

@@ -11,67 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from cases import OTHERS
 from conftest import bert_folder
 from finished_objects import toy
 from forked_runs import DIED, Command, Forks
 from left_behind import count_lines, folder, left_behind, nth_record, said, spread, undisturbed
-
-EPISODES = [
-    *("task=episodes-demo", "task.train=embedded:requests/train.csv", "task.validation=null", "task.test=null"),
-    *("task.episodes=2", "task.validation_episodes=2", "training.max_steps=4"),
-    *("transfer.episodes=2", "transfer.inner_steps=2", "transfer.test_steps=2"),
-]
-VARIANTS = {
-    "plain": ["training.checkpoint_every=2"],
-    "accumulation": ["training.micro_batch_size=3", "optimizer.schedule=cosine"],
-    "fp16": ["hardware.precision=fp16", "training.checkpoint_every=1"],
-    "trunk": ["freeze=trunk", "training.eval_every=5"],
-    "lora": ["adapter=lora", "adapter.dropout=0.2", "freeze=bottom", "freeze.layers=1", "training.checkpoint_every=2"],
-    "layer": ["model.head=layer", "model.head_layer=1", "model.pooling=attention", "training.checkpoint_every=1"],
-    "solved": ["model.head=svm", "freeze=trunk", "training.checkpoint_every=2"],
-    "features": [
-        *("model.head=logistic", "freeze=trunk", "transfer=features", "transfer.autoencoder=4", "transfer.tfidf=true"),
-        "training.checkpoint_every=2",
-    ],
-    "early stopping": ["training.early_stopping.patience=1", "training.early_stopping.min_delta=0.5"],
-    "evaluated beside checkpoints": ["training.eval_every=3", "training.checkpoint_every=2", "training.log_every=4"],
-    "phases": [
-        "freeze=schedule",
-        "freeze.phases=[{until_steps:4,learns:all},{learns:head,patience:1},{until_steps:9,learns:1},{learns:all}]",
-        "training.eval_every=2",
-        "training.checkpoint_every=1",
-        "training.early_stopping.min_delta=0.5",
-    ],
-    "gradual": ["freeze=gradual", "freeze.head_first=0.5", "freeze.every_steps=3", "training.checkpoint_every=2"],
-    "gradual, sgd": ["freeze=gradual", "freeze.every_steps=2", "optimizer=sgd", "training.checkpoint_every=3"],
-    "dann": ["transfer=dann", "task.domain.train={data}/test.csv", "training.checkpoint_every=2"],
-    "self-training": [
-        "transfer=self_training",
-        "transfer.threshold=0.5",
-        "transfer.warmup=0.3",
-        "transfer.rounds=3",
-        "task.domain.train={data}/test.csv",
-        "training.checkpoint_every=1",
-    ],
-    "fedprox": ["transfer=fedprox", "transfer.clients=4", "training.epochs=4", "training.checkpoint_every=1"],
-    "maml": [*EPISODES, "transfer=maml", "training.checkpoint_every=2"],
-    "reptile": [*EPISODES, "transfer=reptile", "training.checkpoint_every=2", "training.eval_every=2"],
-    "l2sp": ["transfer=l2sp", "training.checkpoint_every=2"],
-    "mixout": ["transfer=mixout", "training.checkpoint_every=2"],
-    "rdrop": ["transfer=rdrop", "training.checkpoint_every=2"],
-    "eda": ["augment=eda", "training.micro_batch_size=3", "training.checkpoint_every=1"],
-    "token dropout": ["augment=token_dropout", "augment.how=drop", "training.checkpoint_every=1"],
-    "mixup": ["augment=mixup", "augment.at=embeddings", "training.micro_batch_size=3", "training.checkpoint_every=1"],
-    "back-translation": [
-        *(
-            "augment=back_translation",
-            "augment.there=embedded:tiny-generation",
-            "augment.back=embedded:tiny-generation",
-        ),
-        *("augment.max_length=12", "training.checkpoint_every=1"),
-    ],
-    "sgd": ["optimizer=sgd", "optimizer.lr=0.5", "training.keep_checkpoints=1", "training.checkpoint_every=2"],
-}
 
 
 @pytest.fixture(scope="module")
@@ -95,24 +39,6 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[st
         return [*(each for each in common if each.split("=")[0] not in names), *more]
 
     return arguments
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_killed_and_started_again(
-    variant: str, forks: Forks, arguments: Callable[..., list[str]], tmp_path: Path
-) -> None:
-    command = arguments(*VARIANTS[variant])
-    expected, operations = undisturbed(forks, tmp_path, command)
-    points = spread(len(operations), 26 if variant == "plain" else 4)
-    chains = {n: [Command(folder(tmp_path, n), command, at=n)] for n in points}
-    for chain in chains.values():
-        chain.append(Command(chain[0].folder, command))
-    for n, codes in zip(points, forks.run([*chains.values()]), strict=True):
-        assert codes == [DIED, 0], said(tmp_path / str(n))
-        assert left_behind(tmp_path / str(n) / "run") == expected, said(tmp_path / str(n))
-    if variant == "phases":  # patience has ended the second one at step 8, so that the third lasts one step
-        begun = [(each["step"], each["phase"]) for each in expected["metrics.jsonl"] if each["kind"] == "phase"]
-        assert begun == [(4, 2), (8, 3), (9, 4)]
 
 
 def test_killed_again_while_it_resumes(forks: Forks, arguments: Callable[..., list[str]], tmp_path: Path) -> None:
@@ -158,10 +84,12 @@ def test_stopped_where_a_phase_begins(
     number: int, forks: Forks, arguments: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     """At the evaluation before it and at its own record; the second time patience has ended the phase before."""
-    command = arguments(*VARIANTS["phases"], "training.checkpoint_every=100")
+    command = arguments(*OTHERS["phases"], "training.checkpoint_every=100")
     expected, operations = undisturbed(forks, tmp_path, command)
     lines = [line["kind"] for line in expected["metrics.jsonl"]]
     assert [lines[n - 1] for n in (6, 7, 13, 14)] == ["validation", "phase"] * 2
+    begun = [(each["step"], each["phase"]) for each in expected["metrics.jsonl"] if each["kind"] == "phase"]
+    assert begun == [(4, 2), (8, 3), (9, 4)]  # patience has ended the second one, so that the third lasts one step
     place = folder(tmp_path, number)
     n = nth_record(operations, number)
     [codes] = forks.run([[Command(place, command, at=n, signals=["SIGTERM"]), Command(place, ["resume=run"])]])
@@ -199,12 +127,12 @@ def test_sigterm_and_kill_9_from_outside(
     forks: Forks, arguments: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command itself, as it is typed, stopped in the middle of an epoch."""
-    command = arguments("training.epochs=30", "training.eval_every=50", "training.checkpoint_every=20")
+    command = arguments("training.epochs=15", "training.eval_every=50", "training.checkpoint_every=20")
     expected, _ = undisturbed(forks, tmp_path, command)
     place = folder(tmp_path, "stopped")
     monkeypatch.chdir(place)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    for number, steps, code in ((signal.SIGTERM, 10, 75), (signal.SIGKILL, 70, -9)):
+    for number, steps, code in ((signal.SIGTERM, 10, 75), (signal.SIGKILL, 50, -9)):
         with open("output", "a") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tl_run", *command], env=environment, stdout=output, stderr=output
