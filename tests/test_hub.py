@@ -229,6 +229,7 @@ def test_what_the_hub_has_but_we_do_not_read(monkeypatch):
 
 def test_download(cache, monkeypatch):
     model = dict.fromkeys([*MODEL_FILES, "pytorch_model.bin", "onnx/model.json", "consolidated.safetensors"], "{}")
+    model |= {"1_Pooling/config.json": "{}", "2_Dense/model.safetensors": ""}
     glue = {f"{subset}/{split}-00000-of-00001.parquet": "" for subset in ("ax", "mrpc") for split in ("train", "test")}
     glue |= {"mrpc/validation-00000-of-00001.parquet": "", "README.md": MRPC_CARD}
     play_hub(monkeypatch, lambda repo_id, _: model if repo_id == BERT.path else glue)
@@ -241,7 +242,7 @@ def test_download(cache, monkeypatch):
     found = find([BERT, mrpc])
     assert [each.commit for each in found] == [SHA, SHA]
     assert dict(fetched) == {
-        BERT.path: list(MODEL_FILES),
+        BERT.path: [*MODEL_FILES, "1_Pooling/config.json"],
         "nyu-mll/glue": ["mrpc/train-00000-of-00001.parquet", "README.md"],
     }
     fetched.clear()

@@ -201,7 +201,7 @@ def _download(want: Wanted) -> Found:
     if want.kind == "model":
         weights = ["*.safetensors"] if "weights" in want.files else []
         # Folders hold exports for other programs; consolidated.* is a second copy of the weights.
-        folder = _fetch(want, ["*.json", "*.txt", "*.model", *weights], ignore_patterns=["*/*", "consolidated*"])
+        folder = _fetch(want, ["*.json", "*.txt", "*.model", *weights], ignore_patterns=["[!1]*/*", "consolidated*"])
     else:
         card = ["README.md", "dataset_infos.json"]
         patterns = hub_layout.download_patterns(_fetch(want, card), want.subset, want.splits)

@@ -1,6 +1,7 @@
 """Heads of our own: what they compute against a formula in float64, what suits which model, and from disk the same."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from tl_run.config.options import SOLVED, AnyModel
 from tl_run.errors import BadInput, BadOption
 from tl_run.model import pretrained, saved
 from tl_run.model.anatomy import anatomy
-from tl_run.model.design import KINDS, MIXED, TRAINED, Design, settle
+from tl_run.model.design import KINDS, MIXED, STOCK, TRAINED, Design, settle
 from tl_run.model.heads import Headed
 from tl_run.model.pooling import POOLINGS, Attention
 
@@ -143,6 +144,23 @@ def reference(model: Headed, trunk: Any, inputs: dict[str, torch.Tensor]) -> np.
             vector = np.tanh(weights["hidden.1.weight"] @ vector + weights["hidden.1.bias"])
         logits.append(weights["classifier.weight"] @ vector + weights["classifier.bias"])
     return np.stack(logits)
+
+
+def test_a_sentence_encoder_is_read_as_it_was_made(folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "encoder"
+    shutil.copytree(folders["bert"], folder)
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    for kind in ("linear", "mlp", "svm", "logistic"):
+        assert load(folders["bert"], design_of(kind)).model.pooling == "cls"
+        assert load(folder, design_of(kind)).model.pooling == "mean"
+    assert load(folder, design_of("linear", pooling="max")).model.pooling == "max"
+    told = "a sentence encoder: model.head=linear reads the vectors it was made for"
+    assert any(told in note for note in load(folder, STOCK).notes)
+    assert not any(told in note for note in load(folder, design_of("linear")).notes)
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+    assert load(folder, design_of("linear")).model.pooling == "cls"
+    assert load(folder, design_of("layer")).model.pooling == "mean"  # below the top it was made for nothing
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "distilbert"])

@@ -64,7 +64,8 @@ def settle(design: Design, config: Any, tokenizer: Any, name: str) -> Design:
     """What is left open, decided by the model: the pooling and the dropout.
 
     A head that reads the last layer gets the cls token where the tokenizer puts one first, the last token of a decoder,
-    else the mean; a head that reads other layers the mean, for below the top no single token stands for the text.
+    else the mean; a head that reads other layers the mean, for below the top no single token stands for the text. (What
+    a folder of sentence-transformers asks for stands in the design already: `sentences.pooling`.)
     Raises: BadOption for a layer or a pooling that the model has not.
     """
     if config.is_encoder_decoder or not hasattr(config, "hidden_size") or not hasattr(config, "num_hidden_layers"):

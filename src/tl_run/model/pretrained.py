@@ -15,7 +15,7 @@ from torch import nn
 
 from tl_run.errors import BadInput, BadOption
 from tl_run.model import heads, reading, sentences
-from tl_run.model.design import STOCK, TOWERS, Design, settle
+from tl_run.model.design import MIXED, STOCK, Design, settle
 from tl_run.model.reading import DATA_ONLY, first_line, no_pooler, padding
 from tl_run.model.scratch.folder import MODEL_TYPE
 from tl_run.model.scratch.graph import Names
@@ -86,9 +86,11 @@ def load(
     if max_length is not None:
         notes += _for_texts(tokenizer, config, max_length, name)
     stock = design.kind == "stock"
-    if design.kind == TOWERS and design.pooling is None:
-        design = replace(design, pooling=sentences.pooling(folder))
+    if stock and sentences.encoder(folder):
+        notes.append("a sentence encoder: model.head=linear reads the vectors it was made for, the stock head does not")
     if not stock:
+        if design.pooling is None and design.layer is None and design.kind not in MIXED:
+            design = replace(design, pooling=sentences.pooling(folder))
         design = settle(design, config, tokenizer, name)
     auto = getattr(transformers, auto_class if stock else "AutoModel")
     if type(config) not in auto._model_mapping or (auto_class == PAIRS and not _decides_on_pairs(config)):

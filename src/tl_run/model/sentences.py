@@ -28,6 +28,11 @@ def write(folder: Path, design: Design, hidden: int) -> None:
     _json(folder / "config_sentence_transformers.json", {"prompts": {}, "similarity_fn_name": "cosine"})
 
 
+def encoder(folder: Path) -> bool:
+    """Whether sentence-transformers knows it as an encoder of sentences."""
+    return (folder / POOLING / "config.json").is_file()
+
+
 def pooling(folder: Path) -> str | None:
     """The pooling that a folder of sentence-transformers asks for; None when it is no such folder.
 

@@ -20,8 +20,8 @@ class AnyModel:
     head_layer: Whole | None
     """The layer that head=layer reads; 0 is the output of the embeddings."""
     pooling: Literal["cls", "last", "mean", "max", "attention"] | None
-    """How tokens become one vector; null: the mean for heads that read lower layers, else the cls token where there is
-    one, the last token of a decoder, or the mean."""
+    """How tokens become one vector; null: the mean for heads that read lower layers, else as a sentence encoder was
+    made, the cls token where there is one, the last token of a decoder, or the mean."""
     dropout: Annotated[float, Range(at_least=0, below=1)] | None
     """Share of the head's input that is dropped in training; null: as the checkpoint says."""
 
