@@ -348,3 +348,52 @@ def test_of_few_runs_or_equal_scores_nothing_is_told(tmp_path):
         path.write_text(json.dumps(result | {"validation": {"accuracy": 0.5}}))
     write(tmp_path / "7", validation=0.5, seed=7)
     assert importance(task(tmp_path)) is None
+
+
+# -- ways of transferring
+
+
+def ways(folder: Path, name: str, seeds: int, *, right: str, domain: bool = True, **changes: object) -> None:
+    group, _, way = name.partition("=")
+    given = {f"{group}.name": way, **({"task.domain.train": "/d/new.csv"} if domain else {}), **changes}
+    for seed in range(seeds):
+        write(folder / f"{way}{seed}", right=right, seed=seed, **given)
+
+
+def test_each_way_is_compared_with_plain_fine_tuning(tmp_path):
+    ways(tmp_path, "transfer=finetune", 6, right="11110000" * 20, domain=False)
+    ways(tmp_path, "transfer=mmd", 6, right="11111100" * 20)
+    ways(tmp_path, "transfer=dann", 6, right="11000000" * 20)
+    ways(tmp_path, "augment=eda", 6, right="11110000" * 20, domain=False)
+    found = compared(tmp_path)
+    assert {(a, b): round(c.difference.value, 3) for (a, b, _), c in found.items()} == {
+        ("transfer=mmd", "plain fine-tuning"): 0.25,
+        ("transfer=dann", "plain fine-tuning"): -0.25,
+        ("augment=eda", "plain fine-tuning"): 0,
+    }
+    assert {c.first: sentences.word(c) for c in found.values()} == {
+        "transfer=mmd": "helps",
+        "transfer=dann": "negative transfer",
+        "augment=eda": "no difference claimed",
+    }
+    assert part(tmp_path).headline == (
+        "In test accuracy plain fine-tuning is beaten by transfer=mmd (+0.250); plain fine-tuning beats transfer=dann "
+        "(-0.250); no difference between plain fine-tuning and augment=eda (+0.000) can be claimed."
+    )
+
+
+def test_ways_from_another_start_or_over_other_data_are_not_compared(tmp_path):
+    ways(tmp_path, "transfer=finetune", 6, right="1100")
+    ways(tmp_path, "transfer=l2sp", 6, right="1110", **{"model.path": "elsewhere"})
+    ways(tmp_path, "transfer=rdrop", 6, right="1110", **{"task.max_length": 9})
+    assert compared(tmp_path) == {}
+
+
+def test_a_start_and_a_way_are_told_apart(tmp_path):
+    for name, start in (("scratch", False), ("kept", True)):
+        for way, right in (("finetune", "1100"), ("mixout", "1110")):
+            ways(tmp_path / name, f"transfer={way}", 6, right=right, domain=False, **{"model.pretrained": start})
+    assert sorted({(a, b) for a, b, _ in compared(tmp_path)}) == [
+        ("pretrained", "from scratch"),
+        ("transfer=mixout", "plain fine-tuning"),
+    ]

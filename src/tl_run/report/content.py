@@ -92,7 +92,7 @@ def _not_learned(c: Comparison) -> list[str]:
         largest = max(support) / max(sum(support), 1)
         if mean(scores) < largest + NO_BETTER:
             found.append(
-                f"{sentences.PHRASES[side]} is no better than always saying the largest class ({largest:.3f}): it has "
+                f"{sentences.phrase(side)} is no better than always saying the largest class ({largest:.3f}): it has "
                 "not learned, and is no baseline yet. Try more steps or other rates"
             )
     return found

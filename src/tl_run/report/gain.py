@@ -1,11 +1,12 @@
-"""What transfer was worth: pretrained against from scratch and against a frozen probe, for each amount of labels.
+"""What transfer was worth, for each amount of labels: pretrained against from scratch and against a frozen probe, and
+every way of transferring or of augmenting against plain fine-tuning.
 
 Each side's setting is chosen on validation; test is looked at for the chosen ones alone.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any
@@ -19,6 +20,7 @@ from tl_run.report.settings import LABELS, Setting, Task, count, decides, shown
 from tl_run.report.statistics import Difference, Disagreement, mcnemar, over_seeds, over_seeds_and_examples
 
 PRETRAINED, PROBE, SCRATCH = "pretrained", "frozen probe", "from scratch"
+PLAIN = "plain fine-tuning"
 AGAINST = ((PRETRAINED, SCRATCH), (PRETRAINED, PROBE), (PROBE, SCRATCH))
 
 
@@ -44,12 +46,22 @@ class Comparison:
     worth: Worth | None = None
     caveats: list[str] = field(default_factory=list)
 
+    @property
+    def transfers(self) -> bool:
+        """Whether the first brings what the second has not seen: if it is worse, that is negative transfer."""
+        config = self.chosen[0].runs[0].config
+        return self.second == SCRATCH or (self.second == PLAIN and config.get("task.domain.train") is not None)
+
+
+Sides = dict[str, dict[str, list[Setting]]]
+"""Settings by labels, and by side."""
+
 
 def comparisons(task: Task) -> tuple[list[Comparison], list[str]]:
     """All that these settings allow, by model, pair of sides and labels; and in words those that no seed allows."""
     made, unpaired = [], []
-    for sides in _contexts(task.settings).values():
-        for first, second in AGAINST:
+    for sides, against in [*_by_start(task.settings), *_by_way(task.settings)]:
+        for first, second in against:
             if first == PROBE and any(PRETRAINED in own for own in sides.values()):
                 continue
             both = [
@@ -66,7 +78,7 @@ def comparisons(task: Task) -> tuple[list[Comparison], list[str]]:
     return made, unpaired
 
 
-def _side(setting: Setting) -> str | None:
+def _start(setting: Setting) -> str | None:
     config = setting.runs[0].config
     frozen = config.get("freeze.name") == "trunk" and config.get("adapter.name", "none") == "none"
     match config.get("model.pretrained"):
@@ -77,18 +89,41 @@ def _side(setting: Setting) -> str | None:
     return None
 
 
-def _contexts(settings: Sequence[Setting]) -> dict[str, dict[str, dict[str, list[Setting]]]]:
-    """Settings by what two sides must share, by labels, and by side."""
+def _way(setting: Setting) -> str:
+    config = setting.runs[0].config
+    plain = {"transfer": "finetune", "augment": "none"}
+    chosen = {group: config.get(f"{group}.name", name) for group, name in plain.items()}
+    return " ".join(f"{group}={name}" for group, name in chosen.items() if name != plain[group]) or PLAIN
+
+
+def _by_start(settings: Sequence[Setting]) -> Iterator[tuple[Sides, Sequence[tuple[str, str]]]]:
+    """What the model begins with; how it goes on from there is a hyperparameter."""
+    for sides in _contexts(settings, _start, ("model.name", "model.path"), ()):
+        yield sides, AGAINST
+
+
+def _by_way(settings: Sequence[Setting]) -> Iterator[tuple[Sides, Sequence[tuple[str, str]]]]:
+    """How it goes on from the same beginning. The other domain is no part of the task: plain fine-tuning reads none."""
+    for sides in _contexts(settings, _way, ("model.name", "model.path", "model.pretrained"), ("domain",)):
+        ways = dict.fromkeys(way for own in sides.values() for way in own if way != PLAIN)
+        yield sides, [(way, PLAIN) for way in ways]
+
+
+def _contexts(
+    settings: Sequence[Setting], side_of: Callable[[Setting], str | None], shared: Sequence[str], free: Sequence[str]
+) -> list[Sides]:
+    """By what two sides must share (these options, the task and its data but for `free`): labels, then sides."""
     found: Any = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for setting in settings:
         run = setting.runs[0]
+        data = sorted((split, checksum) for split, checksum in run.data.items() if split not in free)
         options = [key for key in run.config if key.startswith("task.") and decides(key) and key not in LABELS]
-        options = ["model.name", "model.path", *sorted(options)]
-        context = repr([sorted(run.data.items()), *((key, run.config.get(key)) for key in options)])
+        options = [key for key in options if key.removeprefix("task.").partition(".")[0] not in free]
+        context = repr([data, *((key, run.config.get(key)) for key in (*shared, *sorted(options)))])
         amount = repr([run.config.get(key) for key in LABELS])
-        if side := _side(setting):
+        if side := side_of(setting):
             found[context][amount][side].append(setting)
-    return found
+    return list(found.values())
 
 
 def _compare(
@@ -119,7 +154,7 @@ def _compare(
         scores=found,
         difference=difference,
         disagreement=disagreement,
-        reach=effort.reach(task, pairs),
+        reach=None if run.config.get("task.domain.test") else effort.reach(task, pairs),  # validation is elsewhere
         caveats=[*_budget(tried, first, second), *caveats],
     )
     if not tested:

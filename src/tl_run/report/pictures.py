@@ -105,7 +105,7 @@ def forest(comparisons: Sequence[Comparison], metric: str) -> str:
         kinds = [*dict.fromkeys((c.first, c.second) for c in comparisons)]
         names = []
         for row, c in enumerate(comparisons):
-            i, d = kinds.index((c.first, c.second)), c.difference
+            i, d = kinds.index((c.first, c.second)) % len(COLOURS), c.difference
             if d.low is not None and d.high is not None:
                 axes.plot([d.low, d.high], [row, row], color=COLOURS[i], solid_capstyle="butt")
             axes.plot([d.value], [row], color=COLOURS[i], marker=MARKERS[i], markersize=7)
