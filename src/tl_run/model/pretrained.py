@@ -87,7 +87,9 @@ def load(
         notes += _for_texts(tokenizer, config, max_length, name)
     stock = design.kind == "stock"
     if stock and sentences.encoder(folder):
-        notes.append("a sentence encoder: model.head=linear reads the vectors it was made for, the stock head does not")
+        notes.append(
+            "a sentence encoder: model.head=linear reads the vectors it was made for; it matters under freeze=trunk"
+        )
     if not stock:
         if design.pooling is None and design.layer is None and design.kind not in MIXED:
             design = replace(design, pooling=sentences.pooling(folder))
