@@ -6,6 +6,7 @@ from typing import Any
 
 import hydra
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 
 from tl_run.config import check, messages
 
@@ -38,6 +39,7 @@ def compose(*overrides: str) -> dict[str, Any]:
 
 @cache
 def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
+    GlobalHydra.instance().clear()
     check.register_resolvers()
     with initialize_config_dir(str(messages.folder()), version_base="1.3"):
         return check.resolve(hydra.compose("run", [*overrides]))

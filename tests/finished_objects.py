@@ -5,23 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import hydra
 import torch
-from hydra.core.global_hydra import GlobalHydra
 
+from composing import compose
 from tl_run import adapter, evaluation, freeze, hardware, optimizer, training, transfer
 from tl_run.build import build
-from tl_run.config import check, messages
 from tl_run.model import anatomy, pretrained
 from tl_run.prepare import Job, prepare
-
-
-def compose(*overrides: str) -> dict[str, Any]:
-    """The resolved config that `tl-run` would have for these overrides."""
-    GlobalHydra.instance().clear()
-    check.register_resolvers()
-    with hydra.initialize_config_dir(str(messages.folder()), version_base="1.3"):
-        return check.resolve(hydra.compose("run", list(overrides)))
 
 
 @dataclass

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from transformers import get_scheduler
 
-from finished_objects import assemble, compose, toy
+from composing import compose
+from finished_objects import assemble, toy
 from tiny_models import FAMILIES
 from tl_run import optimizer
 from tl_run.config import check, options

@@ -7,7 +7,8 @@ import pytest
 import transformers
 from torch import nn
 
-from finished_objects import compose, toy
+from composing import compose
+from finished_objects import toy
 from tl_run.config import check
 from tl_run.model.anatomy import anatomy
 from tl_run.plan import _layers, hyperparameters

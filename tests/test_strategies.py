@@ -4,7 +4,7 @@ import pytest
 import transformers
 from torch import nn
 
-from finished_objects import compose
+from composing import compose
 from tl_run import freeze
 from tl_run.config import check
 from tl_run.errors import BadOption

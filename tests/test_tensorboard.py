@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from finished_objects import compose, toy
+from composing import compose
+from finished_objects import toy
 from tl_run.config import check
 from tl_run.errors import MACHINE
 from tl_run.failures import in_words

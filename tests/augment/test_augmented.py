@@ -7,8 +7,9 @@ import pytest
 import torch
 import yaml
 
+from composing import compose
 from conftest import bert_folder
-from finished_objects import assemble, compose, toy
+from finished_objects import assemble, toy
 from kind_runs import assert_any_cut_gives_the_same_gradient, outcome
 from tl_run import identity
 from tl_run.build import build

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from composing import compose
 from conftest import bert_folder
-from finished_objects import assemble, compose, toy
+from finished_objects import assemble, toy
 from tl_run import cache, embedded
 from tl_run.augment import translation
 from tl_run.augment.back_translation import Said

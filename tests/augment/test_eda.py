@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from finished_objects import assemble, compose, toy
+from composing import compose
+from finished_objects import assemble, toy
 from tl_run.augment import eda
 from tl_run.config import check
 from tl_run.data import synonyms

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from composing import compose
 from conftest import bert_folder
-from finished_objects import assemble, compose, toy
+from finished_objects import assemble, toy
 from kind_runs import assert_any_cut_gives_the_same_gradient, assert_the_store_changes_nothing
 from tl_run.augment.mixup import MixedEmbeddings, between, drawn
 from tl_run.config import check

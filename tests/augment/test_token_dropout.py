@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from finished_objects import assemble, compose, toy
+from composing import compose
+from finished_objects import assemble, toy
 from tiny_models import gpt2
 from tl_run.augment.token_dropout import dropped, hidden
 from tl_run.config import check

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from finished_objects import compose
+from composing import compose
 from tl_run import task
 from tl_run.config import check
 from tl_run.data import doubts, splits

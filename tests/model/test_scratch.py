@@ -15,7 +15,8 @@ import transformers
 from torch import nn
 
 import tl_run as package
-from finished_objects import compose, toy
+from composing import compose
+from finished_objects import toy
 from tl_run.config.check import check
 from tl_run.config.options import Scratch
 from tl_run.errors import BadOption
