@@ -439,13 +439,13 @@ def test_a_layer_in_the_middle_teaches_only_what_lies_below(folders: dict[str, P
     assert moved >= {*parts.anatomy.head, "base.embeddings.word_embeddings.weight"}
 
 
-def test_a_probe_of_every_layer_in_one_sweep(
+def test_probes_of_layers_in_one_sweep(
     tl_run: Callable[..., int], tmp_path: Path, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = [*toy(tmp_path), "model=custom", f"model.path={folders['bert']}", "freeze=trunk", "training.max_steps=2"]
-    given += ["-m", "model.head=layer", "model.head_layer=range(0,5)", "hydra.sweep.dir=sweep"]
+    given += ["-m", "model.head=layer", "model.head_layer=0,3,4", "hydra.sweep.dir=sweep"]
     assert tl_run(*given) == 1
     assert "model.head_layer=4, but custom has layers 1 to 3" in capsys.readouterr().err
     results = [json.loads(path.read_text()) for path in sorted(Path("sweep").glob("*/result.json"))]
-    assert len({result["identity"] for result in results}) == 4
-    assert len({result["test"]["loss"] for result in results}) == 4
+    assert len({result["identity"] for result in results}) == 2
+    assert len({result["test"]["loss"] for result in results}) == 2

@@ -93,7 +93,7 @@ def test_what_a_power_cut_may_leave(tmp_path: Path) -> None:
 
 
 def test_damaged(bench: Bench, tally: Tally, rng: random.Random) -> None:
-    damage.read_damaged(bench, "classification", 90, rng, tally)
+    damage.read_damaged(bench, "classification", 60, rng, tally)
     damage.resume_damaged(bench, "classification", 2, rng, tally)
 
 
