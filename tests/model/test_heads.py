@@ -158,6 +158,9 @@ def test_a_sentence_encoder_is_read_as_it_was_made(folders: dict[str, Path], tmp
     told = "a sentence encoder: model.head=linear reads the vectors it was made for"
     assert any(told in note for note in load(folder, STOCK).notes)
     assert not any(told in note for note in load(folder, design_of("linear")).notes)
+    given = {"pretrained": True, "max_length": 32, "seed": 0, "name": "m", "design": STOCK}
+    tagger = pretrained.load(folder, "AutoModelForTokenClassification", LABELS, **given)
+    assert not any(told in note for note in tagger.notes)  # it has no other head
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
     assert load(folder, design_of("linear")).model.pooling == "cls"
     assert load(folder, design_of("layer")).model.pooling == "mean"  # below the top it was made for nothing

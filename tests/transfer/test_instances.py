@@ -87,6 +87,7 @@ def test_only_sure_labels_of_its_own_join_the_loss(domains):
     torch.testing.assert_close(labels.confidence[:4], logits.softmax(-1).max(-1).values.detach())
     assert torch.equal(labels.label[:4], logits.argmax(-1))
     labels.confidence[:4] = torch.tensor([0.6, 0.4, 0.7, 0.1])
+    method.choose()
     expected = -logits.log_softmax(-1).max(-1).values[[0, 2]].sum()
     factor, loss = method.terms(parts.model, batches, 0, 0.3)["pseudo"]
     assert (factor, method.weights(batches)["pseudo"]) == (2, 2)
@@ -115,9 +116,11 @@ def test_a_model_that_is_surer_of_one_class_does_not_drift_to_it(domains):
     method, labels = parts.method, parts.method.own["labels"]
     assert method.shares.tolist() == [0.5, 0.5]
     labels.label[:], labels.confidence[:] = torch.arange(20) % 2, torch.where(torch.arange(20) % 2 == 0, 0.95, 0.6)
+    method.choose()
     assert torch.bincount(labels.label[method.sure]).tolist() == [5, 5]
     free = assemble(*domains, "transfer=self_training", "transfer.threshold=0.9", "transfer.balanced=false").method
     free.own["labels"].load_state_dict(labels.state_dict())
+    free.choose()
     assert free.sure.tolist() == [True, False] * 10
 
 

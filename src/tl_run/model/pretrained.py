@@ -86,7 +86,7 @@ def load(
     if max_length is not None:
         notes += _for_texts(tokenizer, config, max_length, name)
     stock = design.kind == "stock"
-    if stock and sentences.encoder(folder):
+    if stock and auto_class == "AutoModelForSequenceClassification" and sentences.encoder(folder):
         notes.append(
             "a sentence encoder: model.head=linear reads the vectors it was made for; it matters under freeze=trunk"
         )

@@ -51,9 +51,15 @@ class Episodic(FineTune):
         pool = Pool(labels, ways, o.shots + o.queries, (self.seed, 0))
         return Episodes(pool, self.data[name].lengths, getattr(self.options, "episodes", 1), self.seed)
 
+    @property
+    def pool(self) -> Pool:
+        """What episodes of training are drawn from."""
+        assert isinstance(self.stream, Episodes)
+        return self.stream.pool
+
     def episodes(self, batches: Batches) -> list[np.ndarray]:
         """The step's episodes: rows of train (ways, shots + queries) each."""
-        return [*batches["train"].reshape(-1, self.stream.pool.ways, self.each)]  # type: ignore[attr-defined]
+        return [*batches["train"].reshape(-1, self.pool.ways, self.each)]
 
     def loss(
         self, model: nn.Module, episode: np.ndarray, step: int, number: int

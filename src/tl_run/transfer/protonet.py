@@ -24,14 +24,14 @@ class Protonet(Episodic):
 
     def __init__(self, options: Any, **given: Any) -> None:
         super().__init__(options, **given)
-        pool = self.stream.pool  # type: ignore[attr-defined]
+        pool = self.pool
         if pool.ways > pool.classes:
             raise BadOption(f"transfer.ways={pool.ways}, but train has {pool.classes} classes: type at most so many")
 
     @property
     def unit(self) -> str:
         """For the plan."""
-        return f"{self.options.episodes} x {self.stream.pool.ways} x {self.each} examples"  # type: ignore[attr-defined]
+        return f"{self.options.episodes} x {self.pool.ways} x {self.each} examples"
 
     @property
     def words(self) -> str:

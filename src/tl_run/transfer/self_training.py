@@ -26,6 +26,8 @@ class Labels(nn.Module):
         self.register_buffer("label", torch.full((size,), -1))
         self.register_buffer("confidence", torch.zeros(size))
         self.register_buffer("round", torch.zeros((), dtype=torch.long))
+        self.sure: torch.Tensor
+        self.register_buffer("sure", torch.zeros(size, dtype=torch.bool))
 
 
 def surest(label: torch.Tensor, confidence: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
@@ -68,9 +70,14 @@ class SelfTraining(FineTune):
     @property
     def sure(self) -> torch.Tensor:
         """Which examples of the new domain are learned from: bool (examples,)."""
+        return self.own["labels"].sure
+
+    def choose(self) -> None:
+        """What this round learns from."""
         labels = self.own["labels"]
-        sure = (labels.label >= 0) & (labels.confidence >= self.options.threshold)
-        return surest(labels.label, labels.confidence, sure.sum() * self.shares) if self.options.balanced else sure
+        sure = labels.confidence >= self.options.threshold
+        counts = sure.sum() * self.shares.to(sure.device)
+        labels.sure.copy_(surest(labels.label, labels.confidence, counts) if self.options.balanced else sure)
 
     def streams(self) -> dict[str, Stream]:
         """Old and new domain."""
@@ -96,6 +103,7 @@ class SelfTraining(FineTune):
                 logits = self.forward(model, data, indices, batch).logits
             confidence, label = logits.float().softmax(-1).max(-1)
             labels.confidence[indices], labels.label[indices] = confidence, label
+        self.choose()
         labels.round.fill_(self.due(progress))
         for module, training in modes.items():
             module.training = training
