@@ -232,19 +232,25 @@ def test_episodes_leave_the_weights_as_they_were(method, plain):
     )
 
 
-def test_an_episode_is_fine_tuned_as_a_run_would(plain):
-    """One step of plain gradient descent on all shots."""
+def test_an_episode_is_fine_tuned_as_a_run_would_from_a_head_that_knows_nothing(plain):
+    """Two steps of plain gradient descent on all shots, from a last layer of zeros."""
     parts = made(
-        *(*plain, "transfer=finetune", "training.max_steps=1", "training.clip=null"),
+        *(*plain, "transfer=finetune", "training.max_steps=2", "training.clip=null"),
         *("optimizer=sgd", "optimizer.lr=0.5", "optimizer.momentum=0", "optimizer.schedule=constant"),
     )
     method, model, episode = parts.method, parts.model.eval(), parts.method.pools["test"].episode(0)
     found = method.solver(model, "test")(episode)
     rows, labels = episode[:, :2].ravel(), method.labels(3, 2)
-    F.cross_entropy(method.says(model, "test", rows), labels).backward()
     with torch.no_grad():
-        for p in model.parameters():
-            p -= 0.5 * p.grad
+        for p in method.last.parameters():
+            p.zero_()
+    for _ in range(2):
+        model.zero_grad()
+        F.cross_entropy(method.says(model, "test", rows), labels).backward()
+        with torch.no_grad():
+            for p in model.parameters():
+                p -= 0.5 * p.grad
+    with torch.no_grad():
         torch.testing.assert_close(found, method.says(model, "test", episode[:, 2:].ravel()), rtol=1e-4, atol=1e-5)
 
 

@@ -15,7 +15,9 @@ class FineTuneShots(Episodic):
     """What `transfer=finetune` is where the task is episodes: the run's optimizer, schedule, epochs and batch size, on
     the shots of each episode, from the pretrained weights and a new head.
 
-    Nothing is dropped out in it, for episodes are scored in eval mode.
+    The layer that gives the logits starts at zero, as in logistic regression: it knows nothing of the classes, and
+    weights drawn at random are noise which the few steps of an episode do not outgrow. Nothing is dropped out, for
+    episodes are scored in eval mode.
     """
 
     def __init__(self, options: Any, **given: Any) -> None:
@@ -38,9 +40,12 @@ class FineTuneShots(Episodic):
         """Fine-tunes on the shots of each episode, and takes the weights back."""
         learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
         start = {name: p.detach().clone() for name, p in learning.items()}
+        new = [p for p in self.last.parameters() if p.requires_grad] if self.last is not None else []
 
         def solve(episode: Any) -> torch.Tensor:
             try:
+                for parameter in new:
+                    nn.init.zeros_(parameter)
                 self._fit(model, split, episode[:, : self.shots], learning)
                 with torch.no_grad():
                     return self.says(model, split, episode[:, self.shots :].ravel())
