@@ -13,7 +13,14 @@ SMALLEST_RATE = 1e-9
 
 def doubts(built: Built) -> list[str]:
     """One line each: those of the data, then those of the options, with what is usual."""
-    return [*built.job.task.doubts, *_of_the_length(built), *_of_the_options(built.job.options)]
+    job = built.job
+    return [*job.task.doubts, *_of_the_length(built), *_of_the_options(job.options), *_of_rates(job.overrides)]
+
+
+def _of_rates(overrides: list[str]) -> Iterator[str]:
+    typed = {override.partition("=")[0].lstrip("+") for override in overrides}
+    if {"model.lr", "optimizer.lr"} <= typed:
+        yield "model.lr does nothing beside optimizer.lr: type optimizer.head_lr for a rate of the head alone"
 
 
 def _of_the_options(options: Run) -> Iterator[str]:
