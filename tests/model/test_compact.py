@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from finished_objects import Parts, assemble, toy
-from tiny_models import FAMILIES
+from tiny_models import FAMILIES, t5_with_a_head
 from tl_run import optimizer
 from tl_run.model import compact
 
@@ -93,6 +93,13 @@ def test_it_is_left_alone_and_said_where_it_would_not_be_exact(bert: Path, tmp_p
     found, notes = ids(parts)
     assert found is None
     assert "its embeddings are output.weight too" in notes[0]
+
+
+def test_it_is_left_alone_where_encoder_and_decoder_have_tables_of_their_own(tmp_path: Path) -> None:
+    """T5 from version 1.1 on: to put another table into the model would replace all of them."""
+    found, notes = ids(assemble(*toy(tmp_path), "model=custom", f"model.path={t5_with_a_head(tmp_path / 'model')}"))
+    assert found is None
+    assert "encoder and decoder have embeddings of their own" in notes[0]
 
 
 def test_an_id_that_was_not_announced_is_an_error(bert: Path, tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ def occurring(
         names = [name for name, p in own.named_parameters(remove_duplicate=False) if p is whole.weight]
         if len(names) > 1:
             return None, [f"the whole vocabulary is computed: its embeddings are {names[-1]} too"]
+        if own.config.is_encoder_decoder and own.get_encoder().get_input_embeddings() is not whole:  # T5 1.1
+            return None, ["the whole vocabulary is computed: encoder and decoder have embeddings of their own"]
     if options.name == "adam" and options.weight_decay:
         return None, ["the whole vocabulary is computed: in Adam weight decay moves every row in its own way"]
     found = np.unique(np.concatenate([*used, [pad]]))
