@@ -93,6 +93,20 @@ def of_model(folder: Path) -> dict[str, str]:
     return {path.name: _sum(path, *_marks(path)) for path in files if path.name != manifest.MANIFEST}
 
 
+def of_others(folders: Mapping[str, Path | None]) -> dict[str, str]:
+    """Checksums of the models that stand beside a run's own, under their names: a teacher's, a translator's."""
+    return {
+        f"{what}/{name}": checksum
+        for what, folder in folders.items()
+        for name, checksum in (of_model(folder) if folder else {}).items()
+    }
+
+
+def without_others(weights: Mapping[str, str]) -> dict[str, str]:
+    """Of the checksums of a run's weights those of its own model."""
+    return {name: checksum for name, checksum in weights.items() if "/" not in name}
+
+
 def _marks(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_size, found.st_mtime_ns

@@ -83,10 +83,7 @@ def prepare(config: dict[str, Any], overrides: list[str], *, doubting: bool = Tr
     if known:
         data["synonyms"] = identity.of_words(known)
     teacher = _teacher(options, kind.labels)
-    others = {"vision": vision_folder, "teacher": teacher, **translators}
-    for what, folder in others.items():
-        found = identity.of_model(folder) if folder else {}
-        weights |= {f"{what}/{name}": checksum for name, checksum in found.items()}
+    weights |= identity.of_others({"vision": vision_folder, "teacher": teacher, **translators})
     return Job(
         options=options,
         config=config,

@@ -102,6 +102,15 @@ def test_without_labels_there_are_no_probes(run, labelled, tl_explain):
     assert Path("bare.html").read_text().count("<svg") == 1
 
 
+def test_a_teacher_is_no_part_of_the_start(run, table, tl_run):
+    given = ["task=classification", f"task.train={table}", "task.max_length=16", "model=custom", "model.path=start"]
+    given += ["transfer=distill", "transfer.teacher=mine", "training.max_steps=1", "hydra.run.dir=student"]
+    assert tl_run(*given) == 0
+    student = finished.open_run(Path("student"))
+    finished.name_labels(student)
+    assert start(student).config.num_labels == 2
+
+
 @pytest.mark.parametrize(
     ("harm", "words"), [("away", "no such folder"), ("other", "are not the files that the run began")]
 )

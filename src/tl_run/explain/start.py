@@ -23,7 +23,7 @@ def start(run: Finished) -> Any:
         else:
             wanted = hub.Wanted("model", options.path, "model.path", "model=tiny", options.revision)
             folder = hub.find([wanted])[0].folder
-        if identity.of_model(folder) != run.weights:
+        if identity.of_model(folder) != identity.without_others(run.weights):
             raise BadInput(f"{options.path}: what lies there now are not the files that the run began with")
     return pretrained.load(
         folder,
