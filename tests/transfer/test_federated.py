@@ -14,6 +14,7 @@ from conftest import bert_folder
 from finished_objects import assemble, toy
 from kind_runs import assert_the_store_changes_nothing, lines
 from tl_run.config import check
+from tl_run.distributed import Group
 from tl_run.errors import BadOption
 from tl_run.transfer import fedavg
 from tl_run.transfer.clients import Client, split_by_class, split_evenly
@@ -79,6 +80,20 @@ def test_updates_are_cut(options):
     _, found = gradient(parts)
     assert math.sqrt(sum(float(each.square().sum()) for each in found.values())) == pytest.approx(0.001, rel=1e-4)
     assert parts.method.scalars(0, 0.0)["fedavg/cut"] == 1
+
+
+def test_processes_show_the_norms_of_all_clients(options):
+    """Two processes, of which this one asks a client of three, and the other has told of norms of 3 and 4."""
+
+    class Pair(Group):
+        def gather(self, found):
+            return [*found, 3.0, 4.0]
+
+    parts = assemble(*options, "transfer.clients=3", "transfer.fraction=1", "transfer.clip=2")
+    gradient(parts, group=Pair(rank=1, size=2))
+    shown = parts.method.scalars(0, 0.0)
+    assert 7 / 3 < shown["fedavg/update_norm"] < 3
+    assert shown["fedavg/cut"] == pytest.approx(2 / 3)
 
 
 def test_noise_has_its_spread_and_is_that_of_the_step(options, monkeypatch):

@@ -114,6 +114,7 @@ class FedAvg(FineTune):
             loss += mean / len(chosen)
             for name, each in update.items():
                 total[name].add_(each, alpha=kept * share)
+        norms = group.gather(norms)
         if o.noise and group.leads:
             self._disturb(total, step)
         for name, parameter in learning.items():
