@@ -12,7 +12,7 @@ from conftest import bert_folder
 from finished_objects import assemble, toy
 from kind_runs import assert_any_cut_gives_the_same_gradient, assert_the_store_changes_nothing, lines
 from tl_run.config import check
-from tl_run.errors import BadOption
+from tl_run.errors import BadInput, BadOption
 from tl_run.transfer.instance_weighting import effective, importance
 from tl_run.transfer.self_training import surest
 
@@ -35,6 +35,13 @@ def test_weights_by_hand():
     assert importance(chance, 8, 4, 5.0) == pytest.approx(ratio / ratio.mean())
     assert effective(np.array([1.0, 1, 1, 1])) == 4
     assert effective(np.array([2.0, 0, 0, 2])) == 2
+
+
+@pytest.mark.parametrize(("count", "said"), [(1, "1 example, and"), (3, "type more examples, or transfer.folds=3")])
+def test_a_domain_with_fewer_examples_than_folds_is_refused(domains, tmp_path, count, said):
+    (tmp_path / "few.csv").write_text("text\n" + "".join(f"it was {i}\n" for i in range(count)))
+    with pytest.raises(BadInput, match=said):
+        assemble(*domains, f"task.domain.train={tmp_path / 'few.csv'}", "transfer=instance_weighting")
 
 
 def test_what_looks_like_the_new_domain_counts_more(domains):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from tl_run.data.encoded import Encoded
+from tl_run.errors import BadInput
 from tl_run.transfer.finetune import FineTune
 from tl_run.transfer.method import Batches
 from tl_run.transfer.one_by_one import each
@@ -24,6 +25,12 @@ class InstanceWeighting(FineTune):
     def __init__(self, options: Any, **given: Any) -> None:
         super().__init__(options, **given)
         old, new = self.data["train"], self.data["domain"]
+        if (least := min(len(old), len(new))) < options.folds:
+            raise BadInput(
+                f"{'train' if len(old) == least else 'task.domain.train'}: {least} example{'s' * (least != 1)}, and "
+                f"the domain classifier needs one in each of transfer.folds={options.folds}: type more examples"
+                + (f", or transfer.folds={least}" if least > 1 else "")
+            )
         chance, self.right = chances(old, new, options.folds, self.seed)
         self.importance = torch.from_numpy(importance(chance, len(old), len(new), options.clip))
         self.effective = effective(self.importance.numpy())
@@ -59,7 +66,7 @@ def chances(old: Encoded, new: Encoded, folds: int, seed: int) -> tuple[np.ndarr
 
     counts = TfidfTransformer(sublinear_tf=True).fit_transform(_counts(Encoded.joined([old, new])))
     side = np.repeat([0, 1], [len(old), len(new)])
-    cut = StratifiedKFold(min(folds, len(old), len(new)), shuffle=True, random_state=seed)
+    cut = StratifiedKFold(folds, shuffle=True, random_state=seed)
     classifier = LogisticRegression(max_iter=1000)
     both: Any = cross_val_predict(classifier, counts, side, cv=cut, method="predict_proba")
     found = both[:, 1]
