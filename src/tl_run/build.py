@@ -113,6 +113,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
         splits=splits,
         encoded=encoded,
         tokenizer=found.tokenizer,
+        model=model,
         hardware=machine,
         synonyms=job.synonyms,
         translators=job.translators,

@@ -11,6 +11,7 @@ from composing import compose
 from conftest import bert_folder
 from finished_objects import assemble, toy
 from kind_runs import assert_any_cut_gives_the_same_gradient, assert_the_store_changes_nothing
+from tiny_models import bart
 from tl_run.augment.mixup import MixedEmbeddings, between, drawn
 from tl_run.config import check
 from tl_run.errors import BadOption
@@ -117,6 +118,12 @@ def test_of_a_frozen_trunk_the_states_of_whole_texts_are_stored(options, tl_run)
     more = ("freeze=trunk", "training.epochs=1", "training.log_every=1")
     assert_the_store_changes_nothing(tl_run, *options, *more)
     assert json.loads(Path("warm/result.json").read_text())["stored_mb"] > 0
+
+
+def test_embeddings_that_are_looked_up_twice_are_refused(options, tmp_path):
+    model = ["model=custom", f"model.path={bart(tmp_path)}"]
+    with pytest.raises(BadOption, match=r"encoder and its decoder: type augment\.at=sentence"):
+        assemble(*options, *model, "augment.at=embeddings")
 
 
 @pytest.mark.parametrize(

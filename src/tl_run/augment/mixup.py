@@ -10,6 +10,7 @@ import torch
 
 from tl_run.augment.augmented import Augmented
 from tl_run.data.encoded import Encoded
+from tl_run.errors import BadOption
 from tl_run.transfer.one_by_one import each
 
 SALT = 7  # tells these draws from others of the same seed and epoch
@@ -25,8 +26,13 @@ class Mixup(Augmented):
     the batch, so that no cut of a batch changes them.
     """
 
-    def __init__(self, options: Any, **given: Any) -> None:
+    def __init__(self, options: Any, *, model: Any, **given: Any) -> None:
         super().__init__(options, **given)
+        if options.at == "embeddings" and model.config.is_encoder_decoder:
+            raise BadOption(
+                f"augment.at=embeddings: a {type(model).__name__} reads a text twice, in its encoder and its decoder: "
+                "type augment.at=sentence"
+            )
         self.words = f"mixup: each training text with another at the {options.at}, shares from Beta({options.alpha:g})"
 
     def collate_training(
