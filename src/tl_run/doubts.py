@@ -1,10 +1,10 @@
 """What may be meant but is odd: the run begins, and the plan says it once."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tl_run.build import Built
-from tl_run.config.options import Run, Sgd
+from tl_run.config.options import BackTranslation, Eda, Federated, Run, Sgd, TokenDropout
 
 LARGEST_RATE = {"adamw": 0.1, "adam": 0.1, "sgd": 50.0}
 """Above it weights are overwritten within a few steps, whatever the model."""
@@ -14,13 +14,46 @@ SMALLEST_RATE = 1e-9
 def doubts(built: Built) -> list[str]:
     """One line each: those of the data, then those of the options, with what is usual."""
     job = built.job
-    return [*job.task.doubts, *_of_the_length(built), *_of_the_options(job.options), *_of_rates(job.overrides)]
+    typed = {override.partition("=")[0].lstrip("+"): override for override in job.overrides}
+    return [
+        *job.task.doubts,
+        *_of_the_length(built),
+        *_of_the_options(job.options),
+        *_of_what_is_idle(job.options, typed),
+    ]
 
 
-def _of_rates(overrides: list[str]) -> Iterator[str]:
-    typed = {override.partition("=")[0].lstrip("+") for override in overrides}
-    if {"model.lr", "optimizer.lr"} <= typed:
+IDLE = {
+    "transfer.temperature": ("transfer.sampling", ("temperature",)),
+    "transfer.epochs": ("transfer.sampling", ("annealed",)),
+    "transfer.uncertainty_lr": ("transfer.weighting", ("uncertainty",)),
+    "transfer.concentration": ("transfer.split", ("dirichlet",)),
+    "transfer.keep": ("transfer.select", ("anova", "l1")),
+}
+"""Options that do something only where another one has one of these values."""
+
+CHANGES = {
+    Eda: (("share",), ("swap", "delete", "insert", "replace")),
+    TokenDropout: (("rate",),),
+    BackTranslation: (("share",),),
+}
+"""Of each of these sets of an augmentation's rates one must be above 0, or nothing is changed."""
+
+
+def _of_what_is_idle(options: Run, typed: Mapping[str, str]) -> Iterator[str]:
+    """What was typed and does nothing: in a sweep it may be there for other jobs, so nothing is refused."""
+    if "model.lr" in typed and "optimizer.lr" in typed:
         yield "model.lr does nothing beside optimizer.lr: type optimizer.head_lr for a rate of the head alone"
+    for option, (other, values) in IDLE.items():
+        found = getattr(options.transfer, other.partition(".")[2], None)
+        if option in typed and found is not None and found not in values:
+            yield f"{typed[option]} does nothing with {other}={found}: it is for {other}={' or '.join(values)}"
+    if "transfer.delta" in typed and isinstance(options.transfer, Federated) and not options.transfer.noise:
+        yield f"{typed['transfer.delta']} does nothing without noise: type transfer.noise=1 transfer.clip=1"
+    for rates in CHANGES.get(type(options.augment), ()):
+        if not any(getattr(options.augment, name) for name in rates):
+            zero = " ".join(f"augment.{name}=0" for name in rates)
+            yield f"augment={options.augment.name} changes nothing with {zero}: type augment=none, which is faster"
 
 
 def _of_the_options(options: Run) -> Iterator[str]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-from tl_run import finished
+from tl_run import embedded, finished
 from tl_run.arguments import Arguments
 from tl_run.data import perturbation, readers
 from tl_run.data.table import Table
@@ -63,7 +63,7 @@ def predict(arguments: list[str]) -> None:
     table = (
         readers.read_stream(sys.stdin.buffer, options.input_format)
         if options.input == "-"
-        else run.kind.open(options.input)
+        else run.kind.open(embedded.locate(options.input))
     )
     form = options.format or ("jsonl" if options.output and options.output.suffix in (".jsonl", ".ndjson") else "csv")
     if options.output and options.output.suffix not in (".csv", ".jsonl", ".ndjson") and not options.format:

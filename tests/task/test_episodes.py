@@ -114,7 +114,7 @@ def test_a_run_leaves_a_line_for_each_query(tl_run, capsys):
         (("freeze=gradual", "transfer=reptile"), "what learns in an episode is fixed"),
         (("hardware.precision=fp16", "transfer=reptile"), "inner steps have no scaler"),
         (("model.head=svm", "freeze=trunk"), "type model.head=linear with task=episodes-demo"),
-        (("task.limit=20",), "task.shots and task.limit exclude each other"),
+        (("task.limit=20",), "an episode has as many examples as task.shots says: type task.limit=null"),
         (("transfer=maml", "transfer.inner_steps=0"), "transfer.inner_steps: 0 must be at least 1"),
     ],
 )

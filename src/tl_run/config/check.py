@@ -12,6 +12,7 @@ from tl_run.config.check_task import check_task
 from tl_run.config.check_transfer import check_transfer
 from tl_run.config.options import (
     SOLVED,
+    Episodes,
     FreezeGradual,
     FreezePattern,
     FreezePhase,
@@ -94,6 +95,10 @@ def check(config: dict[str, Any]) -> Run:
     check_name("model.name", run.model.name)
     if run.model.path == "":
         raise BadOption("model.path='' names nothing: type model.path=<hub id or folder>, or model=tiny")
+    if isinstance(task, Episodes) and task.limit:
+        raise BadOption(
+            f"task.limit={task.limit}: an episode has as many examples as task.shots says: type task.limit=null"
+        )
     if getattr(task, "shots", None) and task.limit:
         raise BadOption("task.shots and task.limit exclude each other: labelled examples per class, or in all")
     micro = run.training.micro_batch_size

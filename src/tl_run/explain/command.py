@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tl_run import finished
+from tl_run import embedded, finished
 from tl_run.arguments import Arguments
 from tl_run.config.names import did_you_mean
 from tl_run.errors import BadInput, BadOption
@@ -48,7 +48,7 @@ def explain(arguments: list[str]) -> None:
     """Read, look into the model, write the page and a summary. Raises: Failure."""
     options = parser().parse_args(arguments)
     run = _run(options)
-    table = run.kind.open(options.file)
+    table = run.kind.open(embedded.locate(options.file))
     labelled = run.options.task.label in table.columns
     if options.order == "wrong" and not labelled:
         raise BadOption(f"--order wrong: {options.file} has no column '{run.options.task.label}' with labels")

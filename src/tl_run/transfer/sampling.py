@@ -17,7 +17,7 @@ def parts(sizes: Sequence[int], sampling: str, temperature: float, epoch: int, e
     proportional: n. equal: 1. temperature: n^(1/T). annealed: n^a with a = 1 - 0.8 (e - 1) / (E - 1), from
     proportional to almost equal (PALs, arXiv:1902.02671).
     """
-    done = (min(epoch, epochs) - 1) / max(epochs - 1, 1)
+    done = max(min(epoch, epochs) - 1, 0) / max(epochs - 1, 1)
     exponents = {"proportional": 1.0, "equal": 0.0, "temperature": 1 / temperature, "annealed": 1 - (1 - LAST) * done}
     counts = np.asarray(sizes, np.float64) ** exponents[sampling]
     return counts / counts.sum()
