@@ -74,6 +74,15 @@ def llama(folder: Path) -> Path:
     return _saved(transformers.LlamaModel, config, folder)
 
 
+def t5gemma(folder: Path) -> Path:
+    """An encoder-decoder whose stock classifier gives logits of every token."""
+    _byte_level(transformers.GPT2Tokenizer, ["<|endoftext|>"], folder)
+    half = {"num_key_value_heads": 1, "head_dim": 8, "max_position_embeddings": 64, "query_pre_attn_scalar": 8, **SIZES}
+    special = {"pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0}
+    config = transformers.T5GemmaConfig(encoder=half, decoder=half, vocab_size=257, **special)
+    return _saved(transformers.T5GemmaModel, config, folder)
+
+
 FAMILIES: dict[str, Callable[[Path], Path]] = {
     "bert": bert,
     "roberta": roberta,

@@ -13,7 +13,7 @@ from composing import compose
 from conftest import bert_folder
 from finished_objects import assemble, toy
 from kind_runs import assert_any_cut_gives_the_same_gradient, lines
-from tiny_models import roberta
+from tiny_models import gpt2, roberta
 from tl_run.config import check
 from tl_run.errors import BadOption
 from tl_run.transfer.distill import Distill, divergence
@@ -104,6 +104,25 @@ def test_a_student_learns_from_a_teacher_that_may_be_gone_afterwards(method, les
     moved = [f"transfer.teacher={Path('elsewhere').absolute()}" if "teacher=" in each else each for each in command]
     assert tl_run(*moved) == 0  # the same run, done
     assert "identity" in result
+
+
+@pytest.mark.parametrize("options", [("distill",), ("distill", "transfer.hidden=1"), ("distill_relations",)])
+@pytest.mark.parametrize("student", ["bert", "gpt2"])
+def test_a_decoder_may_teach_and_learn(student, options, lesson, tl_run, tmp_path):
+    decoder = f"model.path={gpt2(tmp_path / 'gpt2')}"
+    files = [each for each in lesson if each.startswith("task")]
+    assert tl_run(*files, "model=custom", decoder, "training.max_steps=1", "hydra.run.dir=teacher-gpt2") == 0
+    own = [decoder] if student == "gpt2" else []
+    method, *more = options
+    parts = assemble(*lesson[:-1], "transfer.teacher=teacher-gpt2", *own, f"transfer={method}", *more)
+    teacher = parts.method.teacher
+    said = teacher.says(parts.job.task, parts.hardware)
+    with torch.no_grad():
+        logits = teacher.last(torch.from_numpy(said["vectors"]))[:, teacher.order]
+    np.testing.assert_allclose(logits, said["logits"], atol=1e-5)
+    parts.method.prepare(parts.model, 0, 0.0)
+    terms = parts.method.terms(parts.model, {"train": parts.method.stream.batch(0)}, 0, 0.0)
+    assert all(total.isfinite() for _, total in terms.values())
 
 
 def test_another_teacher_is_another_run(lesson, tl_run, tmp_path):

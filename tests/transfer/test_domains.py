@@ -14,12 +14,13 @@ from composing import compose
 from conftest import bert_folder
 from finished_objects import assemble, toy
 from kind_runs import assert_any_cut_gives_the_same_gradient, assert_the_store_changes_nothing, lines
+from tiny_models import bart, bert, gpt2, llama, t5, t5gemma
 from tl_run.config import check
 from tl_run.errors import BadOption
 from tl_run.transfer.cdan import Cdan
 from tl_run.transfer.coral import coral, covariance
 from tl_run.transfer.dann import reverse
-from tl_run.transfer.domains import Adaptation
+from tl_run.transfer.domains import Adaptation, Inputs
 from tl_run.transfer.mmd import mmd
 
 METHODS = ("mmd", "coral", "dann", "cdan")
@@ -100,6 +101,35 @@ def test_the_weight_of_the_term_rises(schedule: str, expected: list[float]):
     method = Adaptation.__new__(Adaptation)
     method.options = SimpleNamespace(weight=3.0, schedule=schedule, name="mmd")
     assert [method.factor(progress) for progress in (0, 0.5, 1)] == pytest.approx(expected)
+
+
+# -- vectors
+
+
+@pytest.mark.parametrize("family", [bert, gpt2, llama, bart, t5, t5gemma])
+def test_the_vectors_are_those_that_the_logits_come_of(family, domains: list[str], tmp_path: Path):
+    path = family(tmp_path / "other")
+    more = ["training.max_steps=1", "features.mode=off"]
+    parts = assemble(*domains[:-1], f"model.path={path}", "transfer=coral", *more)
+    rows = np.arange(6)
+    batch = parts.method.task.collate(parts.encoded["train"], rows, parts.found.pad)
+    assert not batch["attention_mask"].all(), "some are padded"
+    with torch.no_grad(), Inputs(parts.method.last, parts.model.eval()) as seen:
+        logits = parts.model(**{name: tensor for name, tensor in batch.items() if name != "labels"}).logits
+    assert seen.vectors.dim() == 2
+    torch.testing.assert_close(parts.method.last(seen.vectors), logits)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_decoder_may_adapt(method: str, domains: list[str], tmp_path: Path):
+    parts = assemble(*domains[:-1], f"model.path={gpt2(tmp_path / 'gpt2')}", f"transfer={method}")
+    batches = {name: stream.batch(0) for name, stream in parts.method.streams().items()}
+    terms = parts.method.terms(parts.model, batches, 0, 1.0)
+    for name, (_, total) in terms.items():
+        assert total.isfinite(), name
+    assert terms["task"][1].dim() == 0
+    if "domain_accuracy" in terms:
+        assert terms["domain_accuracy"][1] <= sum(map(len, batches.values())), "one of each example, not of each token"
 
 
 # -- in the loop

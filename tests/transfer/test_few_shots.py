@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from conftest import bert_folder
 from finished_objects import assemble
 from kind_runs import assert_the_store_changes_nothing, lines
+from tiny_models import gpt2
 from tl_run import freeze
 from tl_run.errors import BadOption
 from tl_run.transfer.adapting import descend, shuffled
@@ -78,6 +79,18 @@ def test_scores_are_those_of_vectors_made_one_by_one(plain):
     expected = parts.method.compare(vectors).softmax(-1).numpy()
     said = [answer.probabilities for answer in found.predictions if answer.episode == 3]
     np.testing.assert_allclose(said, expected, atol=1e-5)
+
+
+def test_prototypes_of_a_decoder_are_of_one_vector_for_each_example(plain, tl_run, tmp_path):
+    decoder = [*plain[:-3], f"model.path={gpt2(tmp_path / 'gpt2')}", "transfer=protonet"]
+    parts = made(*decoder)
+    parts.model.eval()
+    with torch.no_grad():
+        vectors = parts.method.vectors(parts.model, "test", np.arange(7))
+        said = parts.method.says(parts.model, "test", np.arange(7))
+    assert vectors.shape == (7, 16)
+    torch.testing.assert_close(parts.method.last(vectors), said)
+    assert_the_store_changes_nothing(tl_run, *decoder, "freeze=trunk", "task.episodes=3", "task.validation_episodes=2")
 
 
 def test_prototypes_of_a_frozen_trunk_need_no_training(plain):

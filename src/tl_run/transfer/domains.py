@@ -62,7 +62,7 @@ class Adaptation(FineTune):
         """The task's loss, and what `compare` says of the vectors."""
         found, seen = {}, {}
         for name, indices in batches.items():
-            with Inputs(self.last) as inputs:
+            with Inputs(self.last, model) as inputs:
                 outputs, batch = self.outputs(model, name, indices, step)
             seen[name] = (inputs.vectors, outputs)
             if name == "train":
@@ -77,19 +77,43 @@ class Adaptation(FineTune):
 
 
 class Inputs:
-    """`with Inputs(layer) as inputs: model(...)`; then `inputs.vectors` is what went into the layer."""
+    """`with Inputs(layer, model) as inputs: model(...)`; then `inputs.vectors` went into the layer: (batch, width).
 
-    def __init__(self, layer: nn.Module | None) -> None:
+    A decoder's stock head gives logits of every token, and the model selects those of one: its vector is taken.
+    """
+
+    def __init__(self, layer: nn.Module | None, model: nn.Module) -> None:
         assert layer is not None
-        self._layer = layer
+        self._layer, self._model = layer, model
         self.vectors: torch.Tensor
 
     def __enter__(self) -> "Inputs":
-        self._hook = self._layer.register_forward_pre_hook(self._keep)
+        self._hooks = [
+            self._model.register_forward_pre_hook(self._read, with_kwargs=True),
+            self._layer.register_forward_pre_hook(self._keep),
+        ]
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
+
+    def _read(self, model: nn.Module, _: tuple[object, ...], inputs: dict[str, torch.Tensor]) -> None:
+        self._ids = inputs.get("input_ids")
 
     def _keep(self, _: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        self.vectors = inputs[0]
+        (states,) = inputs
+        if states.dim() == 3 and self._ids is not None:
+            states = states[torch.arange(len(states), device=states.device), selected(self._ids, self._model.config)]
+        self.vectors = states
+
+
+def selected(ids: torch.Tensor, config: Any) -> torch.Tensor:
+    """Of `ids` (batch, tokens) the token whose logits a decoder with transformers' own head gives: (batch,).
+
+    The last one that does not pad, wherever padding is; where a decoder reads from an encoder, its texts begin one
+    token later (T5Gemma).
+    """
+    numbers = torch.arange(ids.shape[1], device=ids.device, dtype=torch.int32)
+    last = ((ids != config.get_text_config().pad_token_id) * numbers).argmax(-1)
+    return (last + 1).clamp(max=ids.shape[1] - 1) if config.is_encoder_decoder else last

@@ -48,7 +48,7 @@ class Protonet(Episodic):
 
     def vectors(self, model: nn.Module, split: str, rows: np.ndarray) -> torch.Tensor:
         """(rows, width), in fp32."""
-        with Inputs(self.last) as inputs:
+        with Inputs(self.last, model) as inputs:
             self.says(model, split, rows)
         return inputs.vectors.float()
 

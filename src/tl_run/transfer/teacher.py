@@ -49,7 +49,7 @@ class Teacher:
         for indices in by_length(self.encoded.lengths, BATCH):
             batch = task.collate(self.encoded, indices, self.pad)
             inputs = {name: tensor.to(hardware.device) for name, tensor in batch.items() if name != "labels"}
-            last = Inputs(self.last) if self.last is not None else nullcontext()
+            last = Inputs(self.last, model) if self.last is not None else nullcontext()
             with torch.inference_mode(), hardware.autocast(), last as seen:
                 said = {"logits": model(**inputs).logits[:, self.order]}
             said |= {"vectors": seen.vectors} if seen else {}
@@ -86,6 +86,6 @@ class Taught(FineTune):
         """Outputs, the batch, and the vectors before the logits (examples, width) where there is such a layer."""
         if self.last is None:
             return *self.outputs(model, "train", batches["train"], step), None
-        with Inputs(self.last) as inputs:
+        with Inputs(self.last, model) as inputs:
             outputs, batch = self.outputs(model, "train", batches["train"], step)
         return outputs, batch, inputs.vectors.float()
