@@ -15,6 +15,7 @@ from finished_objects import assemble, toy
 from kind_runs import assert_any_cut_gives_the_same_gradient, lines
 from tiny_models import gpt2, roberta
 from tl_run.config import check
+from tl_run.distributed import Group
 from tl_run.errors import BadOption
 from tl_run.transfer.distill import Distill, divergence
 from tl_run.transfer.distill_relations import angles, compared, distances
@@ -77,6 +78,22 @@ def test_the_loss_is_the_formula(lesson):
     assert parts.model.transfer["projection"].weight.grad.any()
 
 
+def test_the_agreement_is_that_of_all_examples_of_a_step(lesson):
+    parts = assemble(*lesson, "transfer=distill")
+    parts.model.eval()
+    parts.method.prepare(parts.model, 0, 0.0)
+    rows = parts.method.stream.batch(0)
+    how = {"step": 0, "progress": 0.0, "micro_batch_size": 5, "backward": lambda loss: loss.backward()}
+    found = parts.method.gradient(parts.model, {"train": rows}, **how)["agreement"].item()
+    batch = parts.job.task.collate(parts.encoded["train"], rows, parts.found.pad)
+    with torch.no_grad():
+        logits = parts.model(**{name: tensor for name, tensor in batch.items() if name != "labels"}).logits
+    same = logits.argmax(-1) == parts.method.taught("logits", rows).argmax(-1)
+    assert found == pytest.approx(same.float().mean().item())
+    nothing = parts.method.gradient(parts.model, {"train": rows[:1]}, group=Group(1, 2), **how)
+    assert (nothing["agreement"], parts.method.scalars(0, 0.0)) == (0, {})
+
+
 def test_any_cut_gives_the_same_gradient(lesson, monkeypatch):
     gradient = Distill.gradient
 
@@ -95,7 +112,7 @@ def test_a_student_learns_from_a_teacher_that_may_be_gone_afterwards(method, les
     assert tl_run(*command) == 0
     assert f"{method}: from a roberta of" in capsys.readouterr().out
     train = [line for line in lines(Path("run/metrics.jsonl")) if line["kind"] == "train"]
-    names = {"task", "soft", "hidden"} if method == "distill" else {"task", "distance", "angle"}
+    names = {"task", "soft", "hidden", "agreement"} if method == "distill" else {"task", "distance", "angle"}
     assert {name for name in train[0] if name.startswith("term/")} == {f"term/{name}" for name in names}
     result = json.loads(Path("run/result.json").read_text())
     assert result["transfer"] == method

@@ -12,6 +12,7 @@ from conftest import bert_folder
 from finished_objects import assemble, toy
 from kind_runs import assert_any_cut_gives_the_same_gradient, assert_the_store_changes_nothing, lines
 from tl_run.config import check
+from tl_run.distributed import Group
 from tl_run.errors import BadOption
 from tl_run.transfer.mixout import mix
 from tl_run.transfer.rdrop import divergence
@@ -98,11 +99,24 @@ def test_any_cut_gives_the_same_gradient(method, options):
     assert_any_cut_gives_the_same_gradient(*options, f"transfer={method}")
 
 
-@pytest.mark.parametrize(("method", "scalar"), [("l2sp", "distance"), ("mixout", "share"), ("rdrop", "agreement")])
-def test_a_run_shows_its_scalars_whatever_is_stored(method, scalar, options, tl_run):
+@pytest.mark.parametrize("method", METHODS)
+def test_a_process_may_have_no_example_of_a_step(method, options):
+    parts = assemble(*options, f"transfer={method}")
+    alone = {"train": parts.method.stream.batch(0)[:1]}
+    how = {"step": 0, "progress": 0.0, "micro_batch_size": 16, "backward": lambda loss: loss.backward()}
+    shares = [parts.method.gradient(parts.model, alone, group=Group(rank, 2), **how) for rank in range(2)]
+    assert shares[0].keys() == shares[1].keys()
+    assert not any(shares[1].values())
+    assert all(math.isfinite(value) for value in parts.method.scalars(0, 0.0).values())
+
+
+@pytest.mark.parametrize(
+    ("method", "shown"), [("l2sp", "l2sp/distance"), ("mixout", "mixout/share"), ("rdrop", "term/agreement")]
+)
+def test_a_run_shows_its_scalars_whatever_is_stored(method, shown, options, tl_run):
     more = ("freeze=bottom", "freeze.layers=1", "training.epochs=1", "training.log_every=1")
     records = assert_the_store_changes_nothing(tl_run, *options, *more, f"transfer={method}")
-    assert f"{method}/{scalar}" in next(record for record in records if record["kind"] == "train")
+    assert shown in next(record for record in records if record["kind"] == "train")
     assert json.loads(Path("off/result.json").read_text())["transfer"] == method
 
 
@@ -119,7 +133,9 @@ def test_dropout_makes_both_passes_differ(options, tmp_path, tl_run):
         )
         == 0
     )
-    assert all(line["term/rdrop"] > 0 for line in lines(Path("run/metrics.jsonl")) if line["kind"] == "train")
+    train = [line for line in lines(Path("run/metrics.jsonl")) if line["kind"] == "train"]
+    assert all(line["term/rdrop"] > 0 for line in train)
+    assert all((16 * line["term/agreement"]) % 1 == 0 for line in train), "a share of all 16 examples of the step"
 
 
 @pytest.mark.parametrize(

@@ -35,23 +35,22 @@ class Distill(Taught):
 
     def weights(self, batches: Batches) -> dict[str, float]:
         """Examples beside labelled items."""
-        terms = ("soft", "hidden") if self.options.hidden else ("soft",)
+        terms = ("soft", "agreement", *(("hidden",) if self.options.hidden else ()))
         return super().weights(batches) | dict.fromkeys(terms, len(batches["train"]))
-
-    def scalars(self, step: int, progress: float) -> dict[str, float]:
-        """Of the last part of a batch the share of examples that both give the same class."""
-        return {"distill/agreement": self.agreement.item()}
 
     def terms(
         self, model: nn.Module, batches: Batches, step: int, progress: float
     ) -> dict[str, tuple[float, torch.Tensor]]:
-        """The task's loss, the divergence from the teacher, and the distance of the vectors."""
+        """The task's loss, the divergence from the teacher, and the distance of the vectors.
+
+        And how often both say the same class, which nobody learns from.
+        """
         o, (outputs, batch, vectors) = self.options, self.seen(model, batches, step)
         wanted, logits = self.taught("logits", batches["train"]), outputs.logits.float()
-        self.agreement = (wanted.argmax(-1) == logits.argmax(-1)).float().mean().detach()
         found = {
             "task": (1 - o.alpha, self.task.loss(outputs, batch)),
             "soft": (o.alpha * o.temperature**2, divergence(wanted / o.temperature, logits / o.temperature)),
+            "agreement": (0.0, (wanted.argmax(-1) == logits.argmax(-1)).float().sum()),
         }
         if o.hidden:
             assert vectors is not None

@@ -22,21 +22,21 @@ class Rdrop(FineTune):
 
     def weights(self, batches: Batches) -> dict[str, float]:
         """Examples beside labelled items."""
-        return super().weights(batches) | {"rdrop": len(batches["train"])}
-
-    def scalars(self, step: int, progress: float) -> dict[str, float]:
-        """Of the last part of a batch the share of examples that both passes give the same class."""
-        return {"rdrop/agreement": self.agreement.item()}
+        return super().weights(batches) | dict.fromkeys(("rdrop", "agreement"), len(batches["train"]))
 
     def terms(
         self, model: nn.Module, batches: Batches, step: int, progress: float
     ) -> dict[str, tuple[float, torch.Tensor]]:
-        """Both losses, and the divergence."""
+        """Both losses, the divergence, and how often both say the same class, which nobody learns from."""
         passes = [self.outputs(model, "train", batches["train"], step) for _ in range(2)]
         losses = torch.stack([self.task.loss(outputs, batch) for outputs, batch in passes])
         one, other = (outputs.logits.float() for outputs, _ in passes)
-        self.agreement = (one.argmax(-1) == other.argmax(-1)).float().mean().detach()
-        return {"task": (1.0, losses.mean()), "rdrop": (self.options.alpha, divergence(one, other))}
+        same = (one.argmax(-1) == other.argmax(-1)).float().sum()
+        return {
+            "task": (1.0, losses.mean()),
+            "rdrop": (self.options.alpha, divergence(one, other)),
+            "agreement": (0.0, same),
+        }
 
 
 def divergence(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
