@@ -74,7 +74,8 @@ def build(job: Job, group: Group = ALONE) -> Built:
     teacher = _teacher(job) if job.teacher else None
     splits = {"train": job.splits.train, "validation": job.splits.validation, "domain": job.splits.domain}
     splits = {name: rows for name, rows in (splits | {"test": job.splits.test}).items() if rows is not None}
-    modules = transfer.kind(options.transfer, options.task).modules(
+    kind = transfer.kind(options.transfer, options.task)
+    modules = kind.modules(
         options.transfer,
         task=task,
         last=last,
@@ -95,6 +96,15 @@ def build(job: Job, group: Group = ALONE) -> Built:
     if adapted:  # parameters have other names now, and the trunk's own stay
         parts = anatomy(model, new)
         learning = freeze.Freeze(parts, options.freeze, adapted.base, fixed)
+    kind.require(
+        options.transfer,
+        task=task,
+        model=model,
+        last=last,
+        new=new,
+        learns=learning.ever,
+        freeze=options.freeze.name,
+    )
     if machine.device.type == "cpu" and not options.hardware.compile:
         for own_head in several.alone(model):
             attention.use(own_head)
@@ -136,12 +146,13 @@ def build(job: Job, group: Group = ALONE) -> Built:
             taken_by=_taken_by(options.hardware) or augmented.changing,
         )
     )
-    method = transfer.kind(options.transfer, options.task)(
+    method = kind(
         options.transfer,
         task=augmented,
         data=encoded,
         model=model,
         new=new,
+        learns=learning.ever,
         last=last,
         modules=modules,
         batch_size=options.training.batch_size,

@@ -94,6 +94,41 @@ def test_divergence_by_hand():
     assert divergence(one, other).item() == pytest.approx((there + back) / 2, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("freeze", "layers"),
+    [
+        (("freeze=none",), (0, 1)),
+        (("freeze=bottom", "freeze.layers=1"), (1,)),
+        (("freeze=pattern", "freeze.pattern=pooler|layer.1"), (0,)),
+        (("freeze=gradual", "training.epochs=9"), (0, 1)),
+    ],
+)
+def test_mixout_counts_and_mixes_what_ever_learns(freeze, layers, options):
+    parts = assemble(*options, "transfer=mixout", *freeze)
+    matrices = {f"bert.encoder.layer.{layer}." for layer in layers}
+    found = {name[: len("bert.encoder.layer.0.")] for name in parts.method.start} - {"bert.pooler.dense.wei"}
+    assert found == matrices
+    pooler = 16 * 16 * ("pattern" not in freeze[0])
+    count = len(layers) * (4 * 16 * 16 + 2 * 16 * 32) + pooler
+    assert parts.method.words == f"mixout: 70% of {count:,} weights in matrices are replaced at each step"
+
+
+HEAD_ALONE = (
+    ("freeze=pattern", "freeze.pattern=bert"),
+    ("freeze=schedule", "freeze.phases=[{until: 1, learns: head}, {learns: classifier}]"),
+)
+BIASES = (("freeze=all_but_bias",), ("freeze=all_but_norms",))
+
+
+@pytest.mark.parametrize(
+    ("method", "freeze"),
+    [("mixout", each) for each in (*HEAD_ALONE, *BIASES)],
+)
+def test_a_start_that_never_learns_is_refused(method, freeze, options):
+    with pytest.raises(BadOption, match=f"^transfer={method}: with {freeze[0]} .* type freeze=none, or transfer=fine"):
+        assemble(*options, f"transfer={method}", *freeze)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_any_cut_gives_the_same_gradient(method, options):
     assert_any_cut_gives_the_same_gradient(*options, f"transfer={method}")

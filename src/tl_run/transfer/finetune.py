@@ -28,6 +28,7 @@ class FineTune(Method):
         hardware: Any,
         model: nn.Module,
         new: Collection[str] = (),
+        learns: Collection[str] = (),
         last: nn.Linear | None = None,
         modules: Mapping[str, Any] | None = None,
         teacher: Any = None,
@@ -36,7 +37,8 @@ class FineTune(Method):
     ) -> None:
         """`last`: the layer that gives the logits, where there is one; `modules`: what `Method.modules` has made.
 
-        `model` is as it was loaded, whatever a checkpoint will bring, and `new` names what is drawn in it.
+        `model` is as it was loaded, whatever a checkpoint will bring, `new` names what is drawn in it, and `learns`
+        what ever learns.
         """
         self.options, self.task, self.data, self.pad, self.hardware = options, task, data, pad, hardware
         self.last, self.own, self.forward, self.teacher, self.fit = last, modules or {}, forward, teacher, fit

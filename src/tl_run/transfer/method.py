@@ -1,6 +1,6 @@
 """What every method of transfer is to the loop: streams of batches, terms of a loss with their weights, a gradient."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -61,6 +61,25 @@ class Method:
         Raises: BadOption when the method needs what is not there.
         """
         return {}
+
+    @classmethod
+    def require(
+        cls,
+        options: Any,
+        *,
+        task: Any,
+        model: nn.Module,
+        last: nn.Linear | None,
+        new: Collection[str],
+        learns: Collection[str],
+        freeze: str,
+    ) -> None:
+        """Whether there is something to act on, before anything is encoded.
+
+        `new` and `learns` name parameters: those that the checkpoint did not bring, and those that ever learn, under
+        the `freeze` of this name.
+        Raises: BadOption when the method would do nothing.
+        """
 
     @property
     def rates(self) -> Mapping[str, float]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tl_run.errors import BadOption
 from tl_run.transfer.finetune import FineTune
 
 
@@ -19,14 +20,29 @@ class Mixout(FineTune):
     a batch may be cut and a run resumed; dropout stays on beside it.
     """
 
-    def __init__(self, options: Any, *, model: nn.Module, new: Collection[str], **given: Any) -> None:
-        super().__init__(options, model=model, new=new, **given)
-        looked_up = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-        self.start = {
-            name: p.detach().clone()
-            for name, p in model.named_parameters()
-            if p.ndim > 1 and name not in new and id(p) not in looked_up
-        }
+    @classmethod
+    def require(
+        cls,
+        options: Any,
+        *,
+        model: nn.Module,
+        new: Collection[str],
+        learns: Collection[str],
+        freeze: str,
+        **others: Any,
+    ) -> None:
+        """Raises: BadOption where no matrix that the checkpoint brought learns."""
+        if not mixed(model, new, learns):
+            raise BadOption(
+                f"transfer=mixout: with freeze={freeze} no pretrained matrix of a layer learns, so there is nothing to "
+                "mix: type freeze=none, or transfer=finetune"
+            )
+
+    def __init__(
+        self, options: Any, *, model: nn.Module, new: Collection[str], learns: Collection[str], **given: Any
+    ) -> None:
+        super().__init__(options, model=model, new=new, learns=learns, **given)
+        self.start = {name: p.detach().clone() for name, p in mixed(model, new, learns).items()}
         count = sum(start.numel() for start in self.start.values())
         self.words = f"mixout: {options.p:.0%} of {count:,} weights in matrices are replaced at each step"
 
@@ -65,6 +81,16 @@ class Mixout(FineTune):
             with torch.no_grad():
                 for name, parameter in learning.items():
                     parameter.copy_(own[name])
+
+
+def mixed(model: nn.Module, new: Collection[str], learns: Collection[str]) -> dict[str, nn.Parameter]:
+    """The matrices that ever learn, without embeddings and what is new."""
+    looked_up = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    return {
+        name: p
+        for name, p in model.named_parameters()
+        if p.ndim > 1 and name in learns and name not in new and id(p) not in looked_up
+    }
 
 
 def mix(weight: torch.Tensor, start: torch.Tensor, kept: torch.Tensor, p: float) -> torch.Tensor:
