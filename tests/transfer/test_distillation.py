@@ -142,6 +142,19 @@ def test_a_decoder_may_teach_and_learn(student, options, lesson, tl_run, tmp_pat
     assert all(total.isfinite() for _, total in terms.values())
 
 
+@pytest.mark.parametrize("options", [("distill", "transfer.hidden=1"), ("distill_relations",)])
+def test_vectors_that_would_stay_are_refused(options, lesson):
+    method, *more = options
+    given = [*lesson, f"transfer={method}", *more]
+    with pytest.raises(BadOption, match=r"with freeze=pattern nothing below the last layer .*: type freeze=none"):
+        assemble(*given, "freeze=pattern", "freeze.pattern=bert")
+    assert assemble(*given, "freeze=bottom", "freeze.layers=1").method.words
+
+
+def test_soft_targets_need_no_vectors(lesson):
+    assert assemble(*lesson, "transfer=distill", "freeze=pattern", "freeze.pattern=bert").method.words
+
+
 def test_another_teacher_is_another_run(lesson, tl_run, tmp_path):
     command = [*lesson, "transfer=distill", "training.max_steps=1", "hydra.run.dir=run"]
     assert tl_run(*command) == 0

@@ -209,6 +209,34 @@ def test_what_cannot_be_is_said(options, said):
     assert said in str(failure.value)
 
 
+@pytest.mark.parametrize(
+    "freeze",
+    [
+        ("freeze=pattern", "freeze.pattern=base|bert"),
+        ("freeze=schedule", "freeze.phases=[{until: 1, learns: head}, {learns: classifier}]"),
+        ("freeze=pattern", "freeze.pattern=base", "model.head=dense"),
+    ],
+)
+@pytest.mark.parametrize("method", METHODS)
+def test_vectors_that_would_stay_are_refused(method, freeze, domains):
+    given = [*domains, f"transfer={method}"]
+    with pytest.raises(BadOption, match=f"^transfer={method}: with {freeze[0]} nothing below .*: type freeze=none, or"):
+        assemble(*given, *freeze)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("freeze=all_but_bias",),
+        ("freeze=pattern", "freeze.pattern=base", "model.head=mlp"),
+        ("freeze=pattern", "freeze.pattern=embeddings|pooler", "adapter=lora"),
+        ("freeze=gradual",),
+    ],
+)
+def test_vectors_that_change_a_little_are_taken(more, domains):
+    assert assemble(*domains, "transfer=dann", *more).method.words
+
+
 def test_the_domain_classifier_learns_at_a_rate_of_its_own(domains: list[str]):
     parts = assemble(*domains, "transfer=dann", "transfer.classifier_lr=0.02", "optimizer.head_lr=0.03")
     rates = {group["name"]: group["peak_lr"] for group in parts.optimizer.param_groups}

@@ -122,11 +122,16 @@ BIASES = (("freeze=all_but_bias",), ("freeze=all_but_norms",))
 
 @pytest.mark.parametrize(
     ("method", "freeze"),
-    [("mixout", each) for each in (*HEAD_ALONE, *BIASES)],
+    [*(("l2sp", each) for each in HEAD_ALONE), *(("mixout", each) for each in (*HEAD_ALONE, *BIASES))],
 )
 def test_a_start_that_never_learns_is_refused(method, freeze, options):
     with pytest.raises(BadOption, match=f"^transfer={method}: with {freeze[0]} .* type freeze=none, or transfer=fine"):
         assemble(*options, f"transfer={method}", *freeze)
+
+
+@pytest.mark.parametrize("freeze", BIASES)
+def test_l2sp_holds_biases_alone(freeze, options):
+    assert assemble(*options, "transfer=l2sp", *freeze).method.words
 
 
 @pytest.mark.parametrize("method", METHODS)

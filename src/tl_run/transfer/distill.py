@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tl_run.errors import BadOption
+from tl_run.transfer.domains import require_vectors
 from tl_run.transfer.method import Batches
 from tl_run.transfer.teacher import Taught
 
@@ -32,6 +33,13 @@ class Distill(Taught):
             )
         own, its = last.in_features, teacher.last.in_features
         return {} if own == its else {"projection": nn.Linear(own, its)}
+
+    @classmethod
+    def require(cls, options: Any, **given: Any) -> None:
+        """Raises: BadOption where vectors are compared that stay as they are."""
+        if options.hidden:
+            which = "vectors that shall be like the teacher's"
+            require_vectors(f"transfer.hidden={options.hidden:g}", which, **given, instead=", or transfer.hidden=0")
 
     def weights(self, batches: Batches) -> dict[str, float]:
         """Examples beside labelled items."""

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tl_run.errors import BadOption
+from tl_run.transfer.domains import require_vectors
 from tl_run.transfer.method import Batches
 from tl_run.transfer.teacher import Taught
 
@@ -28,6 +29,11 @@ class DistillRelations(Taught):
                 "compared: type " + ("model.head=linear" if last is None else "transfer=distill")
             )
         return {}
+
+    @classmethod
+    def require(cls, options: Any, **given: Any) -> None:
+        """Raises: BadOption where the vectors stay as they are."""
+        require_vectors(f"transfer={options.name}", "vectors that shall lie as the teacher's", **given)
 
     def weights(self, batches: Batches) -> dict[str, float]:
         """One distance and one angle a batch."""

@@ -1,7 +1,7 @@
 """Domain adaptation: the task's loss on the old domain, and a term that makes the vectors of both domains alike."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import nn
 
 from tl_run.data.batches import Stream
 from tl_run.errors import BadOption
+from tl_run.transfer import WITHIN
 from tl_run.transfer.finetune import FineTune
 from tl_run.transfer.method import Batches
 
@@ -29,6 +30,11 @@ class Adaptation(FineTune):
                 "compared: type model.head=linear"
             )
         return {}
+
+    @classmethod
+    def require(cls, options: Any, **given: Any) -> None:
+        """Raises: BadOption where the vectors stay as they are."""
+        require_vectors(f"transfer={options.name}", "vectors that shall become alike", **given)
 
     @property
     def words(self) -> str:
@@ -74,6 +80,27 @@ class Adaptation(FineTune):
     ) -> dict[str, tuple[float, torch.Tensor]]:
         """The terms of vectors (examples, width), in fp32, and outputs of each stream."""
         raise NotImplementedError
+
+
+def require_vectors(
+    transfer: str,
+    which: str,
+    *,
+    model: nn.Module,
+    last: nn.Linear | None,
+    learns: Collection[str],
+    freeze: str,
+    instead: str = "",
+    **others: Any,
+) -> None:
+    """Raises: BadOption where nothing of the model learns but the layer that gives the logits."""
+    above = {id(parameter) for parameter in last.parameters()} if last is not None else set()
+    own = {name: p for name, p in model.named_parameters() if not name.startswith(f"{WITHIN}.")}
+    if not any(name in learns and id(parameter) not in above for name, parameter in own.items()):
+        raise BadOption(
+            f"{transfer}: with freeze={freeze} nothing below the last layer learns, and the {which} would stay as they "
+            f"are: type freeze=none, or freeze=bottom{instead}"
+        )
 
 
 class Inputs:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from tl_run.errors import BadOption
 from tl_run.transfer.finetune import FineTune
 from tl_run.transfer.method import Batches
 
@@ -18,6 +19,17 @@ class L2sp(FineTune):
     """
 
     whole_vocabulary = "transfer=l2sp pulls every row back"
+
+    @classmethod
+    def require(
+        cls, options: Any, *, new: Collection[str], learns: Collection[str], freeze: str, **others: Any
+    ) -> None:
+        """Raises: BadOption where nothing that the checkpoint brought learns."""
+        if not {*learns} - {*new}:
+            raise BadOption(
+                f"transfer=l2sp: with freeze={freeze} the pretrained weights stay as they are anyway: type "
+                "freeze=none, or transfer=finetune"
+            )
 
     def __init__(self, options: Any, *, model: nn.Module, new: Collection[str], **given: Any) -> None:
         super().__init__(options, model=model, new=new, **given)
