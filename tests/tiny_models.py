@@ -51,10 +51,10 @@ def xlm_roberta(folder: Path) -> Path:
     return _saved(transformers.XLMRobertaModel, config, folder)
 
 
-def gpt2(folder: Path) -> Path:
+def gpt2(folder: Path, **changes: float) -> Path:
     names = _byte_level(transformers.GPT2Tokenizer, ["<|endoftext|>"], folder)
     config = transformers.GPT2Config(
-        vocab_size=len(names), n_embd=16, n_layer=3, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0
+        vocab_size=len(names), n_embd=16, n_layer=3, n_head=2, n_positions=64, bos_token_id=0, eos_token_id=0, **changes
     )
     return _saved(transformers.GPT2Model, config, folder)
 

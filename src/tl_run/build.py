@@ -104,6 +104,7 @@ def build(job: Job, group: Group = ALONE) -> Built:
         new=new,
         learns=learning.ever,
         freeze=options.freeze.name,
+        drops=lambda: _drops(model, learning),
     )
     if machine.device.type == "cpu" and not options.hardware.compile:
         for own_head in several.alone(model):
@@ -251,6 +252,15 @@ def _teacher(job: Job) -> Teacher:
         order=[known.index(name) for name in job.task.labels],
         key=json.dumps({name: own for name, own in job.weights.items() if name.startswith("teacher/")}),
     )
+
+
+def _drops(model: Any, learning: freeze.Freeze) -> bool:
+    """Whether dropout is drawn in some phase; what learns and what is in train mode is as in that phase then."""
+    for phase in learning.phases:
+        freeze.apply(model, phase)
+        if dropout.drawn(model):
+            return True
+    return False
 
 
 def _design(options: Run, task: Any) -> Design:

@@ -116,7 +116,7 @@ def test_the_plan_says_it(name, options):
 METHODS = {
     "l2sp": (),
     "mixout": (),
-    "rdrop": (),
+    "rdrop": ("model.dropout=0.1",),
     "fedavg": ("transfer.clients=4",),
     "fedprox": ("transfer.clients=4",),
     "distill": ("transfer.teacher=teacher",),

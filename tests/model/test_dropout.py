@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 from torch import nn
 
 from tl_run.model import dropout
@@ -47,3 +48,26 @@ def test_a_model_draws_here_when_it_trains_and_nothing_when_it_does_not() -> Non
 def test_all_or_nothing_is_torchs_own(share: float) -> None:
     x = torch.randn(3, 4)
     assert torch.equal(dropout.Dropout(share)(x), nn.Dropout(share)(x))
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "expected"),
+    [
+        ("Bert", {}, True),
+        ("Bert", {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}, False),
+        ("Bert", {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0.1}, True),
+        ("Bert", {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0, "classifier_dropout": 0.1}, True),
+        ("Llama", {}, False),
+        ("Llama", {"attention_dropout": 0.1}, True),
+        ("Falcon", {}, False),
+        ("Falcon", {"hidden_dropout": 0.1}, True),
+    ],
+)
+def test_dropout_is_found_however_it_is_drawn(family: str, changes: dict[str, float], expected: bool) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 20}
+    config = getattr(transformers, f"{family}Config")(**sizes, intermediate_size=32, pad_token_id=0, **changes)
+    model = getattr(transformers, f"{family}ForSequenceClassification")(config).train()
+    assert dropout.drawn(model) is expected
+    one, other = (model(torch.arange(12).view(2, 6)).logits for _ in range(2))
+    assert torch.equal(one, other) is not expected
+    assert not dropout.drawn(model.eval())

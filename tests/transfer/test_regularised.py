@@ -11,6 +11,7 @@ from composing import compose
 from conftest import bert_folder
 from finished_objects import assemble, toy
 from kind_runs import assert_any_cut_gives_the_same_gradient, assert_the_store_changes_nothing, lines
+from tiny_models import gpt2
 from tl_run.config import check
 from tl_run.distributed import Group
 from tl_run.errors import BadOption
@@ -24,6 +25,11 @@ METHODS = ("l2sp", "mixout", "rdrop")
 def options(tmp_path: Path) -> list[str]:
     folder = bert_folder(tmp_path / "plain", hidden_dropout_prob=0, attention_probs_dropout_prob=0)
     return [*toy(tmp_path), "optimizer.lr=0.01", "model=custom", f"model.path={folder}"]
+
+
+def own(method: str) -> list[str]:
+    """The method; with dropout where it needs some."""
+    return [f"transfer={method}", *(["model.dropout=0.1"] if method == "rdrop" else [])]
 
 
 def step(parts, **how):
@@ -134,14 +140,44 @@ def test_l2sp_holds_biases_alone(freeze, options):
     assert assemble(*options, "transfer=l2sp", *freeze).method.words
 
 
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [
+        ("stock", "model.dropout=0.1"),
+        ("model.head=linear", "model.dropout=0.1"),
+        ("gpt2", "model.head=linear model.dropout=0.1"),
+        ("pictures", "model=mobilenet"),
+    ],
+)
+def test_two_passes_without_dropout_are_refused(model, remedy, options, tmp_path):
+    given = [*options, *([model] if "=" in model else [])]
+    if model == "gpt2":
+        folder = gpt2(tmp_path / "gpt2", attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0)
+        given = [*options[:-1], f"model.path={folder}"]
+    if model == "pictures":
+        given = ["task=images-demo", "hardware=cpu"]
+    said = f"transfer=rdrop: with freeze=none this model has no dropout .*: type {remedy}, or transfer=finetune$"
+    with pytest.raises(BadOption, match=said):
+        assemble(*given, "transfer=rdrop")
+    if "model." in remedy:
+        assert assemble(*given, "transfer=rdrop", *remedy.split()).method.words
+
+
+def test_dropout_below_all_that_learns_is_none(tmp_path, options):
+    dropping = [*options[:-1], f"model.path={bert_folder(tmp_path / 'dropping')}", "model.dropout=0", "transfer=rdrop"]
+    with pytest.raises(BadOption, match="with freeze=trunk this model has no dropout where it learns"):
+        assemble(*dropping, "freeze=trunk")
+    assert assemble(*dropping, "freeze=bottom", "freeze.layers=1").method.words
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_any_cut_gives_the_same_gradient(method, options):
-    assert_any_cut_gives_the_same_gradient(*options, f"transfer={method}")
+    assert_any_cut_gives_the_same_gradient(*options, *own(method))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_process_may_have_no_example_of_a_step(method, options):
-    parts = assemble(*options, f"transfer={method}")
+    parts = assemble(*options, *own(method))
     alone = {"train": parts.method.stream.batch(0)[:1]}
     how = {"step": 0, "progress": 0.0, "micro_batch_size": 16, "backward": lambda loss: loss.backward()}
     shares = [parts.method.gradient(parts.model, alone, group=Group(rank, 2), **how) for rank in range(2)]
@@ -155,7 +191,7 @@ def test_a_process_may_have_no_example_of_a_step(method, options):
 )
 def test_a_run_shows_its_scalars_whatever_is_stored(method, shown, options, tl_run):
     more = ("freeze=bottom", "freeze.layers=1", "training.epochs=1", "training.log_every=1")
-    records = assert_the_store_changes_nothing(tl_run, *options, *more, f"transfer={method}")
+    records = assert_the_store_changes_nothing(tl_run, *options, *more, *own(method))
     assert shown in next(record for record in records if record["kind"] == "train")
     assert json.loads(Path("off/result.json").read_text())["transfer"] == method
 

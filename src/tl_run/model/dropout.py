@@ -1,8 +1,13 @@
 """Dropout on a CPU, where torch draws every mask bit in a slow way: the mask takes most of the time of a dropout."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
+from transformers import PreTrainedModel
 
 LEVELS = 1 << 16  # a mask bit is drawn from 16 random bits; the scale is that of the share which results
 
@@ -12,6 +17,28 @@ def use(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is nn.Dropout:
             module.__class__ = Dropout
+
+
+def drawn(model: nn.Module) -> bool:
+    """Whether a module in train mode has dropout: one of torch's, or a number of its own, or of its config.
+
+    Layers of transformers may hand a number to a function instead: BART its `dropout`, Llama its `attention_dropout`,
+    Falcon `config.hidden_dropout`. What a config says of heads is not looked at: they have modules.
+    """
+    return any(module.training and any(_shares(module)) for module in model.modules())
+
+
+def _shares(module: nn.Module) -> Iterator[bool]:
+    if isinstance(module, _DropoutNd):
+        yield module.p > 0
+    yield from (_is_share(name, value) for name, value in vars(module).items())
+    config = None if isinstance(module, PreTrainedModel) else vars(module).get("config")
+    for name, value in getattr(config, "__dict__", {}).items():
+        yield ("att" in name or "hidden" in name) and _is_share(name, value)
+
+
+def _is_share(name: str, value: Any) -> bool:
+    return "drop" in name and isinstance(value, float) and value > 0
 
 
 class Dropout(nn.Dropout):

@@ -73,11 +73,12 @@ class Method:
         new: Collection[str],
         learns: Collection[str],
         freeze: str,
+        drops: Callable[[], bool],
     ) -> None:
         """Whether there is something to act on, before anything is encoded.
 
         `new` and `learns` name parameters: those that the checkpoint did not bring, and those that ever learn, under
-        the `freeze` of this name.
+        the `freeze` of this name. `drops` says whether dropout is drawn where they do.
         Raises: BadOption when the method would do nothing.
         """
 

@@ -1,11 +1,13 @@
 """R-Drop: two passes with other dropouts shall say the same of an example (arXiv:2106.14448)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tl_run.errors import BadOption
 from tl_run.transfer.finetune import FineTune
 from tl_run.transfer.method import Batches
 
@@ -15,6 +17,23 @@ class Rdrop(FineTune):
 
     Where we differ: the paper writes the sum of both losses, its code takes the mean, and so do we.
     """
+
+    @classmethod
+    def require(
+        cls, options: Any, *, task: Any, model: Any, freeze: str, drops: Callable[[], bool], **others: Any
+    ) -> None:
+        """Raises: BadOption where no dropout is drawn, and both passes would be one."""
+        if drops():
+            return
+        inside = {id(module) for module in model.base_model.modules()}
+        if any(isinstance(module, nn.Dropout) and id(module) not in inside for module in model.modules()):
+            remedy = "model.dropout=0.1, or "
+        else:
+            remedy = "model.head=linear model.dropout=0.1, or " if task.options.own_heads else "model=mobilenet, or "
+        raise BadOption(
+            f"transfer=rdrop: with freeze={freeze} this model has no dropout where it learns, so two passes always say "
+            f"the same: type {remedy}transfer=finetune"
+        )
 
     def __init__(self, options: Any, **given: Any) -> None:
         super().__init__(options, **given)
