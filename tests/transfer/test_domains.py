@@ -145,7 +145,7 @@ def test_a_run_scores_the_new_domain_and_leaves_nothing_of_its_own_in_the_model(
     options = ["training.epochs=2", "training.log_every=1", "hydra.run.dir=run"]
     assert tl_run(*domains, *options, f"transfer={method}") == 0
     printed = capsys.readouterr().out
-    weight = {"coral": 30, "mmd": 1}.get(method, 0.1)
+    weight = {"coral": 1000, "mmd": 1}.get(method, 0.1)
     assert f"{method}: 25 examples of the new domain, weight {weight}, ramp" in printed
     assert "test: of the new domain (task.domain.test)" in printed
     result = json.loads(Path("run/result.json").read_text())
