@@ -1,4 +1,7 @@
-"""Dropout on a CPU, where torch draws every mask bit in a slow way: the mask takes most of the time of a dropout."""
+"""Dropout: whether a model has any, and faster masks on a CPU.
+
+There torch draws every mask bit in a slow way: the mask takes most of the time of a dropout.
+"""
 
 from collections.abc import Iterator
 from typing import Any
